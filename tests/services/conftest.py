@@ -1,0 +1,64 @@
+"""Servers for the tests of this folder: one process of each per test process, clean for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services import programs
+from tests.services.servers import MemcachedServer, PostgresServer, RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[RedisServer]:
+    programs.REDIS.require()
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def memcached_process() -> Iterator[MemcachedServer]:
+    programs.MEMCACHED.require()
+    server = MemcachedServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_process() -> Iterator[PostgresServer]:
+    programs.POSTGRESQL.require()
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis_server(redis_process: RedisServer) -> RedisServer:
+    """A running, empty Redis: `.url`, `.port`, `.stop()`, `.start()`, `.kill()`, `.pause()`, `.resume()`."""
+    redis_process.restore()
+    return redis_process
+
+
+@pytest.fixture
+def memcached_server(memcached_process: MemcachedServer) -> MemcachedServer:
+    """A running, empty memcached, handled like `redis_server`."""
+    memcached_process.restore()
+    return memcached_process
+
+
+@pytest.fixture
+def postgres_server(postgres_process: PostgresServer) -> PostgresServer:
+    """A running, empty PostgreSQL, handled like `redis_server`; `.sqlalchemy_url` for SQLAlchemy."""
+    postgres_process.restore()
+    return postgres_process
