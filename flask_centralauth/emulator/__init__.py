@@ -1,0 +1,24 @@
+"""A CentralAuth on your own machine, for development and tests.
+
+No account, no network: ``python -m flask_centralauth.emulator`` or
+:class:`Emulator` in a test.
+"""
+
+from .clock import Clock
+from .emulator import Emulator, LoginRefused
+from .entities import Session, User
+from .faults import Fault
+from .journal import Journal, JournalEntry
+from .settings import Settings
+
+__all__ = [
+    "Clock",
+    "Emulator",
+    "Fault",
+    "Journal",
+    "JournalEntry",
+    "LoginRefused",
+    "Session",
+    "Settings",
+    "User",
+]

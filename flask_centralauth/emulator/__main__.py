@@ -1,0 +1,7 @@
+"""``python -m flask_centralauth.emulator``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

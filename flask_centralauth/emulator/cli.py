@@ -1,0 +1,207 @@
+"""The command line: ``python -m flask_centralauth.emulator``."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .emulator import Emulator
+from .entities import checked_email
+from .origins import origin_of
+from .service import DEFAULT_CLIENT_ID, DEFAULT_USERS, SeedUser
+
+DEFAULT_PORT: Final = 9797
+USAGE_ERROR: Final = 2
+
+
+class UsageError(Exception):
+    """The command line asks for something impossible; the text says what to do."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options; ``flask centralauth emulator`` shares them."""
+    options = argparse.ArgumentParser(
+        prog="python -m flask_centralauth.emulator",
+        description="Run a local CentralAuth for development. It keeps everything in memory.",
+    )
+    add = options.add_argument
+    add(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        help="port to answer on (default %(default)s; 0: a free one)",
+    )
+    add("--host", default="127.0.0.1", help="address to answer on (default %(default)s)")
+    add("--allow-remote", action="store_true", help="allow a --host that other machines can reach")
+    add("--public-url", metavar="URL", help="where browsers reach it, when that is not http://HOST:PORT")
+    add("--internal-url", metavar="URL", help="where applications reach it, when that is another address")
+    add("--user", action="append", default=[], metavar="EMAIL", help="a user to offer; repeat for more")
+    add("--users", type=Path, metavar="FILE", help="JSON file with users, or with settings and users")
+    add("--autologin", metavar="EMAIL", help="answer every login with this user, without a page")
+    add("--client", metavar="ID:SECRET", help="client id and secret (default: a fresh secret)")
+    add(
+        "--whitelist",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin that may log in; repeat for more",
+    )
+    add("--mode", choices=["strict", "compat"], help="compat also accepts what the official clients send")
+    add("--login-ip", metavar="IP", help="record every login with this address")
+    add("--no-hijack-protection", action="store_true", help="do not compare address and browser")
+    add("--seed", type=int, help="make identifiers and dice the same in every run")
+    add("--log", action="store_true", help="write a line per request")
+    add("--quiet", action="store_true", help="say nothing at start")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the emulator until it is interrupted; return the exit status."""
+    options = parser().parse_args(argv)
+    try:
+        emulator = emulator_from(options)
+        emulator.start()
+    except UsageError as problem:
+        return _complain(str(problem))
+    except OSError as problem:
+        return _complain(f"cannot answer on {options.host}:{options.port}: {problem.strerror}; try --port 0")
+    if not options.quiet:
+        print(greeting(emulator), flush=True)
+    if options.port == 0:
+        print(f"PORT={emulator.port}", flush=True)
+    try:
+        emulator.wait()
+    except KeyboardInterrupt:
+        emulator.stop()
+    return 0
+
+
+def emulator_from(options: argparse.Namespace) -> Emulator:
+    """Return the emulator that the options describe, not started.
+
+    :raises UsageError: with one sentence that says what is wrong.
+    """
+    refuse_production(os.environ)
+    _refuse_remote(options.host, options.allow_remote)
+    seed_file = read_seed_file(options.users) if options.users else {}
+    client_id, secret = _client(options.client, seed_file.get("client", {}))
+    settings: dict[str, object] = dict(seed_file.get("settings", {}))
+    if options.login_ip:
+        settings["login_ip"] = options.login_ip
+    if options.no_hijack_protection:
+        settings["hijack_protection"] = False
+    whitelist = [*seed_file.get("whitelist", ()), *options.whitelist]
+    _check_whitelist(whitelist)
+    users: list[SeedUser] = [*seed_file.get("users", ()), *options.user]
+    try:
+        emulator = Emulator(
+            whitelist=whitelist,
+            hijack_protection=True,
+            users=users or DEFAULT_USERS,
+            mode=options.mode or str(settings.pop("mode", "strict")),
+            client_id=client_id,
+            client_secret=secret,
+            host=options.host,
+            port=options.port,
+            seed=options.seed,
+            public_url=options.public_url,
+            internal_url=options.internal_url,
+            log=options.log,
+            settings=settings,
+        )
+        if options.autologin:
+            emulator.service.start_with_autologin(checked_email(options.autologin))
+    except (ValueError, TypeError) as problem:
+        raise UsageError(str(problem)) from problem
+    return emulator
+
+
+def greeting(emulator: Emulator) -> str:
+    """Return what a developer needs to begin."""
+    lines = [
+        f"CentralAuth emulator on {emulator.url}  (Ctrl+C stops it)",
+        f"Dashboard: {emulator.url}/_emulator/ui",
+        "",
+        "Settings for your application:",
+        *(f"  {name}={value}" for name, value in emulator.config.items()),
+    ]
+    if not emulator.settings.whitelist:
+        lines += ["", "Every origin may log in; --whitelist ORIGIN restricts that."]
+    return "\n".join(lines)
+
+
+def refuse_production(environment: Mapping[str, str]) -> None:
+    """Refuse to run where people really log in.
+
+    :raises UsageError: when the environment says production.
+    """
+    for name in ("FLASK_ENV", "CENTRALAUTH_ENV"):
+        if environment.get(name, "").lower() == "production":
+            raise UsageError(
+                f"{name} is 'production': the emulator lets anybody log in and does not start there"
+            )
+
+
+def read_seed_file(path: Path) -> dict[str, Any]:
+    """Return client, whitelist, settings and users of a JSON file.
+
+    :raises UsageError: when it cannot be read.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise UsageError(f"cannot read {path}: {problem.strerror}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path} is not JSON: {problem}") from problem
+    if isinstance(value, list):
+        value = {"users": value}
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} must hold a list of users, or an object with users and settings")
+    known = {"client": dict, "whitelist": list, "settings": dict, "users": list}
+    for name, content in value.items():
+        if name not in known:
+            raise UsageError(f"{path}: there is no {name!r}; known: {', '.join(known)}")
+        if not isinstance(content, known[name]):
+            raise UsageError(f"{path}: {name} must be {'a list' if known[name] is list else 'an object'}")
+    for user in value.get("users", ()):
+        if not isinstance(user, str) and not (isinstance(user, dict) and "email" in user):
+            raise UsageError(f"{path}: a user is an e-mail address or an object with email, not {user!r}")
+    return value
+
+
+def _client(option: str | None, from_file: Mapping[str, Any]) -> tuple[str, str | None]:
+    if option is None:
+        return str(from_file.get("id", DEFAULT_CLIENT_ID)), from_file.get("secret")
+    client_id, colon, secret = option.partition(":")
+    if not client_id or not colon or not secret:
+        raise UsageError("--client is ID:SECRET, with a secret of 16, 24, 32, 48 or 64 characters")
+    return client_id, secret
+
+
+def _check_whitelist(whitelist: Sequence[str]) -> None:
+    for entry in whitelist:
+        if not isinstance(entry, str) or origin_of(entry.replace("://*.", "://", 1).rstrip("/")) is None:
+            raise UsageError(f"{entry!r} is not an origin; write it as http://localhost:5000")
+
+
+def _refuse_remote(host: str, allowed: bool) -> None:
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if local:
+        return
+    if not allowed:
+        raise UsageError(f"{host} can be reached from other machines; add --allow-remote if you mean it")
+    print(f"Warning: everybody who reaches {host} can log in as anybody here.", file=sys.stderr)
+
+
+def _complain(sentence: str) -> int:
+    print(f"emulator: {sentence}", file=sys.stderr)
+    return USAGE_ERROR

@@ -1,0 +1,312 @@
+"""The emulator as an object: run it, steer it, ask what was sent.
+
+::
+
+    with Emulator(whitelist=["http://localhost"]) as emulator:
+        app = create_app(emulator.config)
+        callback = emulator.authorize(login_url, user="alice@example.com")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask
+
+from .clock import Clock
+from .entities import Session, User
+from .faults import Fault, make_fault
+from .journal import Journal
+from .login_views import ATTEMPT_HEADER, LOGIN_IP, LOGIN_USER_AGENT
+from .server import Server
+from .service import DEFAULT_CLIENT_ID, NextLogin, SeedUser, Service
+from .sessions import SessionList
+from .settings import Settings
+from .web import create_app
+
+
+class LoginRefused(Exception):
+    """The login page answered with an error page instead of a way back.
+
+    ``code`` is the error code of its ``entry`` in the journal.
+    """
+
+    def __init__(self, code: str | None, message: str | None, status: int) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class Emulator:
+    """A local CentralAuth. As a context manager it answers on a free port.
+
+    :param whitelist: origins that may receive callbacks; empty allows all.
+    :param hijack_protection: whether userinfo compares address and browser with the login's.
+    :param users: e-mail addresses or dicts with further fields; None for four examples.
+    :param mode: ``strict``, or ``compat`` for what the official clients send.
+    :param client_id: the organization's id.
+    :param client_secret: 16, 24, 32, 48 or 64 bytes; a random one by default.
+    :param port: 0 for a free one.
+    :param seed: makes identifiers and dice the same in every run.
+    :param settings: further fields of :class:`~.settings.Settings`.
+    :raises ValueError: naming what is wrong with them.
+    """
+
+    def __init__(
+        self,
+        *,
+        whitelist: Iterable[str] = (),
+        hijack_protection: bool = True,
+        users: Iterable[SeedUser] | None = None,
+        mode: str = "strict",
+        client_id: str = DEFAULT_CLIENT_ID,
+        client_secret: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int | None = None,
+        public_url: str | None = None,
+        internal_url: str | None = None,
+        control: bool = True,
+        control_token: str | None = None,
+        log: bool = False,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        wanted: dict[str, object] = {
+            "mode": mode,
+            "whitelist": tuple(whitelist),
+            "hijack_protection": hijack_protection,
+            **(settings or {}),
+        }
+        self.service = Service(
+            Settings().changed(wanted),
+            client_id=client_id,
+            client_secret=client_secret,
+            users=users,
+            seed=seed,
+        )
+        if public_url is not None:
+            self.service.public_url = public_url.rstrip("/")
+        self.service.internal_url = internal_url.rstrip("/") if internal_url else None
+        self.app: Flask = create_app(self.service, control=control, control_token=control_token)
+        self.sessions = SessionList(self.service)
+        self._address = (host, port)
+        self._public_url = public_url
+        self._log = log
+        self._server: Server | None = None
+
+    # Running
+
+    def start(self) -> Emulator:
+        """Begin to answer on the port.
+
+        :raises OSError: when the port is taken.
+        """
+        if self._server is not None:
+            raise RuntimeError("this emulator runs already")
+        host, port = self._address
+        self._server = Server(self.app, host=host, port=port, log=self._log)
+        if self._public_url is None:
+            everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound to
+            shown = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
+            self.service.public_url = f"http://{shown}:{self._server.port}"
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering; held requests go on first."""
+        for fault in self.service.faults:
+            fault.release()
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def wait(self) -> None:
+        """Block while the emulator answers."""
+        if self._server is not None:
+            self._server.wait()
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where it answers: the application's ``CENTRALAUTH_BASE_URL``."""
+        return self.service.public_url
+
+    @property
+    def port(self) -> int:
+        """The port it answers on."""
+        if self._server is None:
+            raise RuntimeError("this emulator does not run; use it with 'with', or call start()")
+        return self._server.port
+
+    @property
+    def client_id(self) -> str:
+        return self.service.organization.id
+
+    @property
+    def client_secret(self) -> str:
+        return self.service.organization.secret
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The settings of an application that uses this emulator, for ``app.config``."""
+        return {
+            "CENTRALAUTH_BASE_URL": self.service.internal_url or self.url,
+            "CENTRALAUTH_CLIENT_ID": self.client_id,
+            "CENTRALAUTH_CLIENT_SECRET": self.client_secret,
+        }
+
+    # Looking
+
+    @property
+    def requests(self) -> Journal:
+        """What was sent to it, oldest first."""
+        return self.service.journal
+
+    @property
+    def clock(self) -> Clock:
+        """Its clock; ``clock.advance(seconds)`` instead of sleeping."""
+        return self.service.clock
+
+    @property
+    def users(self) -> list[User]:
+        """Everybody it knows."""
+        with self.service.lock:
+            return list(self.service.store.users.values())
+
+    @property
+    def settings(self) -> Settings:
+        """How it behaves now; :meth:`configure` changes it."""
+        return self.service.settings
+
+    # Steering
+
+    def configure(self, **changes: object) -> None:
+        """Change settings until the next reset.
+
+        :raises ValueError: naming the setting that is wrong.
+        """
+        with self.service.lock:
+            self.service.settings = self.service.settings.changed(changes)
+
+    def reset(self) -> None:
+        """Go back to how it was made: users, settings, clock, faults, sessions, journal."""
+        self.service.reset()
+
+    def add_user(self, *, email: str, **fields: object) -> User:
+        """Register a person, or change the fields of the one with this e-mail.
+
+        Fields by wire name or Python name; unknown ones are sent along as they are.
+
+        :raises ValueError: naming the field that is wrong.
+        """
+        return self.service.add_user(email=email, **fields)
+
+    def fail(self, endpoint: str, **how: Any) -> Fault:
+        """Make the next call of an endpoint go wrong; see :func:`~.faults.make_fault`.
+
+        ``emulator.fail("userinfo", error_code="sessionInactive")``,
+        ``fail("verify", status=503, times=2)``, ``fail("userinfo", hang=True)``.
+
+        :raises ValueError: for an endpoint, action or combination that does not exist.
+        """
+        return self.service.faults.add(make_fault(endpoint, **how))
+
+    def next_login(
+        self,
+        *,
+        user: str | None = None,
+        deny: bool = False,
+        error: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Decide how the next visit to the login page ends; several calls queue up."""
+        self.service.next_login(
+            NextLogin(user=user, deny=deny, error=str(error) if error else None, message=message)
+        )
+
+    def autologin(self, email: str | None) -> None:
+        """Answer every login page with this user until the next reset; None asks again."""
+        self.service.autologin = email
+
+    def authorize(
+        self,
+        login_url: str,
+        *,
+        user: str = "alice@example.com",
+        ip: str | None = None,
+        user_agent: str | None = None,
+        deny: bool = False,
+        error: str | None = None,
+        referer: str | None = None,
+    ) -> str:
+        """Log in without a browser and return the callback URL it would be sent to.
+
+        :param login_url: the ``Location`` the application sent the browser to.
+        :param ip: the browser's address, as hijack protection will compare it; None
+            takes whatever the first userinfo call says.
+        :param user_agent: the same for the browser.
+        :raises LoginRefused: when the login page does not send the browser back.
+        """
+        parts = urlsplit(login_url)
+        client = self.app.test_client()
+        environ: dict[str, Any] = {
+            LOGIN_IP: ip,
+            LOGIN_USER_AGENT: user_agent,
+            "REMOTE_ADDR": ip or "127.0.0.1",
+        }
+        headers = {
+            "User-Agent": user_agent or "",
+            "Accept": "text/html",
+            **({"Referer": referer} if referer else {}),
+        }
+        target = f"{parts.path or '/'}?{parts.query}"
+        reply = client.get(target, base_url=self.url, environ_overrides=environ, headers=headers)
+        if reply.status_code == 200:
+            form = {"deny": "1"} if deny else {"error": str(error)} if error else {"email": user}
+            attempt_id = reply.headers[ATTEMPT_HEADER]
+            reply = client.post(
+                f"/login/{attempt_id}",
+                base_url=self.url,
+                data=form,
+                environ_overrides=environ,
+                headers=headers,
+            )
+        if reply.status_code != 302:
+            seen = self.requests.last
+            raise LoginRefused(seen.error_code, seen.message, reply.status_code)
+        return reply.headers["Location"]
+
+    def tokens(
+        self, *, user: str, domain: str, ip: str | None = None, user_agent: str | None = None
+    ) -> dict[str, Any]:
+        """Return tokens of a new session, as verify would, without any request.
+
+        :param domain: the application's origin.
+        """
+        with self.service.lock:
+            person = self.service.user_of(user)
+            organization = self.service.organization
+            session = self.service.new_session(person, organization, {domain}, ip=ip, user_agent=user_agent)
+            return self.service.issue_tokens(session, person, organization)
+
+    def end_session(self, session: Session | str | None = None, *, reason: str = "sessionInactive") -> None:
+        """End a session, or all: userinfo answers the reason from now on."""
+        self.sessions.end(session, reason=reason)
+
+    def rotate_secret(self, *, activate: bool = True) -> str:
+        """Return a new client secret; once active the old one is refused."""
+        return self.service.rotate_secret(activate=activate)
+
+    def __repr__(self) -> str:
+        return f"<Emulator {self.url} client_id={self.client_id!r}>"
