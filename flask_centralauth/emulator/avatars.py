@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 _SVG: Final = Markup(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 80 80" width="80" height="80" role="img">'
-    '<rect width="80" height="80" fill="hsl({hue} 45% 38%)"/>'
+    '<rect width="80" height="80" fill="hsl({hue} 45% 34%)"/>'
     '<text x="40" y="40" dy=".36em" text-anchor="middle" font-family="system-ui, sans-serif" '
     'font-size="36" font-weight="600" fill="#fff">{initial}</text></svg>'
 )
