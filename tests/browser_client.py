@@ -140,14 +140,14 @@ class Browser:
         came_from = initiator.url if initiator else None
         policy = initiator.headers.get("Referrer-Policy", "") if initiator else ""
         while len(hops) < MAX_HOPS:
-            if login := self._log_in(url):
+            chain.append(url)
+            site = "none" if came_from is None else fetch_site(chain, came_from)
+            sent = self._headers(method, url, came_from, "navigate", site, policy)
+            if login := self._log_in(url, sent):
                 hops.append(login)
                 # A click on the login page: what follows is started by that page.
                 chain, came_from, policy, method, body = [], url, "", "GET", b""
             else:
-                chain.append(url)
-                site = "none" if came_from is None else fetch_site(chain, came_from)
-                sent = self._headers(method, url, came_from, "navigate", site, policy)
                 if method == "POST":
                     sent["Content-Type"] = "application/x-www-form-urlencoded"
                 hops.append(self._request(method, url, body, _with(sent, extra), came_from))
@@ -162,12 +162,14 @@ class Browser:
             url = hop.location.partition("#")[0]
         raise TooManyRedirects(" -> ".join(hop.url for hop in hops))
 
-    def _log_in(self, url: str) -> Hop | None:
+    def _log_in(self, url: str, sent: Headers) -> Hop | None:
         """The visit of the emulator's login page by somebody who logs in there at once."""
         if self.emulator is None or self.user is None or not url.startswith(f"{self.emulator.url}/login?"):
             return None
-        callback = self.emulator.authorize(url, user=self.user, ip=self.ip, user_agent=self.user_agent)
-        return Hop("GET", url, Headers(), 302, Headers({"Location": callback}), b"")
+        callback = self.emulator.authorize(
+            url, user=self.user, ip=self.ip, user_agent=self.user_agent, referer=sent.get("Referer")
+        )
+        return Hop("GET", url, sent, 302, Headers({"Location": callback}), b"")
 
     def _headers(
         self, method: str, url: str, came_from: str | None, mode: str, site: str, policy: str = ""
