@@ -1,0 +1,248 @@
+"""Every setting, read once and checked.
+
+This is the only module that reads ``app.config`` and the environment. All problems are
+reported together, each with the key, what is wrong and the fix; values that may be
+secret are never repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Flask
+
+from . import setting_checks as checks
+from .errors import ConfigurationError
+from .protocol import SECRET_LENGTHS, THEME_KEYS, TRANSLATION_KEYS
+from .setting_checks import InvalidSettingError, OptionalWords
+
+log = logging.getLogger("flask_centralauth")
+
+PREFIX: Final = "CENTRALAUTH_"
+ROUTES: Final = ("login", "callback", "user", "logout", "affirm")
+MINIMUM_SECRET_KEY: Final = 16
+
+_MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one application, valid and immutable. ``repr`` shows no secret."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    base_url: str
+    callback_url: str | None
+    url_prefix: str
+    login_view: str | None
+    after_login: str
+    after_logout: str
+    return_hosts: tuple[str, ...]
+    user_ttl: float
+    stale_grace: float
+    timeout: float
+    login_lifetime: int
+    logout_everywhere: bool
+    allow_blocked: bool
+    require_verified: bool
+    translations: OptionalWords
+    theme: OptionalWords
+    flash_category: str
+    #: Newest last, as itsdangerous wants them.
+    secret_keys: tuple[str | bytes, ...] = field(repr=False)
+    #: Seconds a login may last here, from PERMANENT_SESSION_LIFETIME.
+    session_lifetime: int
+    session_cookie_name: str
+
+    @property
+    def own_routes(self) -> frozenset[str]:
+        """Paths below the application root that never serve as a return path."""
+        return frozenset(f"{self.url_prefix}/{route}" for route in ROUTES)
+
+    @property
+    def return_origins(self) -> tuple[str, ...]:
+        """The listed hosts as origins; https, or what the entry itself names."""
+        return tuple(host if "://" in host else f"https://{host}" for host in self.return_hosts)
+
+    @property
+    def base_is_loopback(self) -> bool:
+        return checks.is_loopback(urlsplit(self.base_url).hostname)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the reference: key, how it is checked, what it does."""
+
+    name: str
+    read: Callable[[Any], Any]
+    default: Any
+    effect: str
+    environment: str | None = None
+    secret: bool = False
+
+    @property
+    def key(self) -> str:
+        return PREFIX + self.name.upper()
+
+
+def load(app: Flask) -> Settings:
+    """Return the checked settings of an application.
+
+    :raises ConfigurationError: names every problem at once.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        try:
+            values[setting.name] = _read(app, setting)
+        except InvalidSettingError as problem:
+            problems.append(f"{setting.key}: {problem}")
+    try:
+        values["secret_keys"] = _secret_keys(app)
+    except InvalidSettingError as problem:
+        problems.append(f"SECRET_KEY: {problem}")
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise ConfigurationError(message=f"The settings of CentralAuth need attention:\n{listed}")
+    _warn_of_unknown_keys(app.config)
+    _warn_of_token_length(values["client_secret"])
+    return Settings(
+        **values,
+        session_lifetime=int(app.permanent_session_lifetime.total_seconds()),
+        session_cookie_name=app.config["SESSION_COOKIE_NAME"],
+    )
+
+
+def prepare_flask_session(app: Flask, settings: Settings) -> bool:
+    """Fill in the ``SESSION_*`` keys the application left open.
+
+    Return whether an engine has still to be chosen (no ``SESSION_TYPE``).
+    """
+    config = app.config
+    # Flask's default writes every session back on every request; a request that was
+    # slow then brings a session back to life that was logged out meanwhile.
+    config["SESSION_REFRESH_EACH_REQUEST"] = False
+    # Two applications on one server must not read each other's sessions.
+    config.setdefault("SESSION_KEY_PREFIX", f"session:{settings.client_id}:{app.import_name}:")
+    if config["SESSION_COOKIE_SAMESITE"] is None:
+        config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    if settings.callback_url and settings.callback_url.startswith("https:"):
+        config["SESSION_COOKIE_SECURE"] = True
+    return not config.get("SESSION_TYPE")
+
+
+def use_embedded_engine(app: Flask, engine: object) -> None:
+    """Make Flask-Session keep its sessions in a cachelib-style engine of ours."""
+    app.config["SESSION_TYPE"] = "cachelib"
+    app.config["SESSION_CACHELIB"] = engine
+
+
+def _read(app: Flask, setting: Setting) -> Any:
+    value = app.config.get(setting.key, _MISSING)
+    if value is _MISSING and setting.name == "client_secret":
+        value = _secret_from_file(app)
+    if value is _MISSING and setting.environment:
+        value = os.environ.get(setting.environment, _MISSING)
+    if value is _MISSING:
+        if setting.default is _MISSING:
+            raise InvalidSettingError(
+                f"is missing. Set it, or the environment variable {setting.environment}."
+            )
+        return setting.default
+    if value is None and setting.default is not _MISSING:
+        return setting.default
+    return setting.read(_tidied(setting, value))
+
+
+def _tidied(setting: Setting, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    tidy = value.strip()
+    if len(tidy) > 1 and tidy[0] == tidy[-1] and tidy[0] in "'\"":
+        tidy = tidy[1:-1]
+    if tidy != value:
+        log.warning(
+            "%s: white space or quotes around the value were removed; correct the setting.", setting.key
+        )
+    return tidy
+
+
+def _secret_from_file(app: Flask) -> Any:
+    path = app.config.get("CENTRALAUTH_CLIENT_SECRET_FILE")
+    if path is None:
+        return _MISSING
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, TypeError, ValueError) as error:
+        raise InvalidSettingError(
+            f"CENTRALAUTH_CLIENT_SECRET_FILE cannot be read ({type(error).__name__}). "
+            "Name a UTF-8 text file that this process may read."
+        ) from None
+
+
+def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
+    newest = app.secret_key
+    if not newest:
+        raise InvalidSettingError(
+            "is missing. Started logins are signed with it: set one long random value, "
+            "the same in all workers."
+        )
+    if len(newest) < MINIMUM_SECRET_KEY and not (app.debug or app.testing):
+        log.warning("SECRET_KEY is shorter than %d bytes; anybody may guess it.", MINIMUM_SECRET_KEY)
+    return (*reversed(app.config.get("SECRET_KEY_FALLBACKS") or ()), newest)
+
+
+def _warn_of_unknown_keys(config: Mapping[str, Any]) -> None:
+    known = {setting.key for setting in SETTINGS} | {"CENTRALAUTH_CLIENT_SECRET_FILE"}
+    for key in sorted(config):
+        if key.startswith(PREFIX) and key not in known:
+            log.warning("%s is not a setting%s.", key, checks.did_you_mean(key, known))
+
+
+def _warn_of_token_length(secret: str) -> None:
+    if len(secret) not in SECRET_LENGTHS:
+        log.warning(
+            "CENTRALAUTH_CLIENT_SECRET has %d characters; CentralAuth's secrets have %s. "
+            "Was it cut when it was copied?",
+            len(secret),
+            ", ".join(map(str, SECRET_LENGTHS)),
+        )
+
+
+SETTINGS: Final = (
+    Setting("client_id", checks.client_id, _MISSING, "Organization id.", "AUTH_ORGANIZATION_ID"),
+    Setting("client_secret", checks.credential, _MISSING, "Client secret.", "AUTH_SECRET", secret=True),
+    Setting("base_url", checks.base_url, "https://centralauth.com", "Where CentralAuth is.", "AUTH_BASE_URL"),
+    Setting("callback_url", checks.callback_url, None, "The exact redirect URI."),
+    Setting("url_prefix", checks.url_prefix, "/api/auth", "Where the routes are mounted."),
+    Setting("login_view", checks.endpoint, None, "Endpoint of the application's own sign-in page."),
+    Setting("after_login", checks.path_or_endpoint, "/", "Where a login without a return path ends."),
+    Setting("after_logout", checks.path_or_endpoint, "/", "Where a logout without a return path ends."),
+    Setting("return_hosts", checks.hosts, (), "Further exact hosts that return_to may name."),
+    Setting(
+        "user_ttl",
+        checks.number(0, 86_400),
+        60.0,
+        "Seconds a checked user is reused; 0 asks on every request.",
+    ),
+    Setting(
+        "stale_grace",
+        checks.number(0, 86_400),
+        300.0,
+        "Seconds a user stays in while CentralAuth cannot be asked.",
+    ),
+    Setting("timeout", checks.number(0.1, 60), 5.0, "Seconds for one call to CentralAuth, in total."),
+    Setting("login_lifetime", checks.whole_seconds(60, 86_400), 1800, "Seconds a started login may take."),
+    Setting("logout_everywhere", checks.flag, False, "Whether logout also ends the session at CentralAuth."),
+    Setting("allow_blocked", checks.flag, False, "Whether blocked users may come in."),
+    Setting("require_verified", checks.flag, False, "Whether unverified users are refused."),
+    Setting("translations", checks.words(TRANSLATION_KEYS), None, "Texts of CentralAuth's login page."),
+    Setting("theme", checks.words(THEME_KEYS), None, "Looks of CentralAuth's login page."),
+    Setting("flash_category", checks.plain_text, "error", "Category of flashed errors."),
+)

@@ -1,0 +1,137 @@
+"""``CentralAuth``: wires one Flask application. Thin methods over the modules below."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Blueprint, Flask, Response, request
+from flask.json.provider import DefaultJSONProvider
+
+from . import config
+from .attempts import AttemptCookies
+from .errors import CentralAuthError
+from .guards import protect, refuse_open_views
+from .handlers import handle_error
+from .login_store import LoginStore
+from .proxies import current_user
+from .session_guard import guard_session
+from .state import EXTENSION_KEY, LoginHook, State, state_of
+from .user import AnonymousUser, User
+from .views import begin_login, create_blueprint, sign_out
+
+log = logging.getLogger("flask_centralauth")
+
+H = TypeVar("H", bound=LoginHook)
+
+
+class CentralAuth:
+    """CentralAuth logins for Flask applications.
+
+    ``CentralAuth(app)`` sets one application up; in a factory make the object at module
+    level and call `init_app`. One object serves any number of applications: what belongs
+    to one is kept in its ``app.extensions["centralauth"]``.
+
+    :raises ConfigurationError: names every problem of the settings at once.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._login_hooks: list[LoginHook] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Set an application up. Makes no network call.
+
+        Call it after setting ``app.config`` and, when the application sets up
+        Flask-Session itself, after that.
+
+        :raises ConfigurationError: names every problem of the settings at once.
+        :raises RuntimeError: it was called for this application before.
+        """
+        if EXTENSION_KEY in app.extensions:
+            raise RuntimeError(
+                "CentralAuth is already set up for this application. Call CentralAuth(app) or init_app(app) "
+                "once; to reach it elsewhere, import the object you made."
+            )
+        settings = config.load(app)
+        app.extensions[EXTENSION_KEY] = state = State(
+            settings=settings,
+            attempts=AttemptCookies(settings),
+            logins=LoginStore(settings, guard_session(app, settings)),
+            login_hooks=self._login_hooks,
+        )
+        app.register_blueprint(create_blueprint(EXTENSION_KEY, settings.url_prefix))
+        # An application may have registered a handler of its own before.
+        app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
+        app.context_processor(lambda: {"current_user": current_user})
+        app.before_request(_checks_before_the_first_request(state))
+        _serialize_users(app)
+        _add_commands(app)
+
+    def on_login(self, hook: H) -> H:
+        """Run a function at every login, with the user, before they are in.
+
+        It may return a response to send instead of the redirect, or refuse the user by
+        raising `PermissionDenied` or Werkzeug's ``Forbidden``.
+        """
+        self._login_hooks.append(hook)
+        return hook
+
+    def protect(self, target: Flask | Blueprint) -> None:
+        """Guard every view of an application or blueprint but those marked `public`."""
+        protect(target)
+
+    def login_redirect(self, *, return_to: str | None = None, email: str | None = None) -> Response:
+        """Return the response that starts a login, for a view of one's own.
+
+        :param return_to: path to come back to; the current page is not assumed.
+        :param email: prefilled at CentralAuth.
+        """
+        state = state_of()
+        return begin_login(state, return_to=state.safe_return_to(request, return_to), email=email)
+
+    def logout(self, *, everywhere: bool | None = None) -> None:
+        """End the current login, for a view of one's own.
+
+        :param everywhere: also end the session at CentralAuth, for every application of
+            the organization; by default as ``CENTRALAUTH_LOGOUT_EVERYWHERE`` says.
+        """
+        sign_out(state_of(), everywhere=everywhere)
+
+    def logout_user(self, user_id: str) -> None:
+        """End every login of a user of this application, in all browsers, within a second."""
+        state_of().logins.end_all(user_id)
+
+
+def _checks_before_the_first_request(state: State) -> Callable[[], None]:
+    checked = False
+
+    def check() -> None:
+        nonlocal checked
+        if not checked:
+            refuse_open_views()
+            checked = True
+
+    return check
+
+
+def _serialize_users(app: Flask) -> None:
+    """Let ``jsonify`` take a user, and ``current_user``, which is a proxy for one."""
+    if not isinstance(app.json, DefaultJSONProvider):
+        return
+    default = app.json.default
+
+    def with_users(value: Any) -> Any:
+        if isinstance(value, User):
+            return value.to_dict()
+        return None if isinstance(value, AnonymousUser) else default(value)
+
+    app.json.default = with_users
+
+
+def _add_commands(app: Flask) -> None:
+    from .cli import centralauth_commands
+
+    app.cli.add_command(centralauth_commands)

@@ -1,0 +1,162 @@
+"""Who may see a page: ``auth_required``, ``protect`` and ``public``.
+
+A guard never fails open: whatever goes wrong while checking is an answer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+
+from flask import Blueprint, Flask, Response, after_this_request, current_app, request
+
+from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
+from .identity import identity
+from .state import EXTENSION_KEY
+from .user import User
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Set on a view that is guarded, and on the plain function inside it.
+_GUARDED: Final = "__centralauth_guarded__"
+_INSIDE_GUARD: Final = "__centralauth_inside_guard__"
+_PUBLIC: Final = "__centralauth_public__"
+
+AFFIRMATION_SKEW: Final = timedelta(seconds=60)
+
+
+@overload
+def auth_required(view: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def auth_required(
+    *, affirmed_within: float | timedelta | None = None, verified: bool = False, fresh: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def auth_required(
+    view: Callable[..., Any] | None = None,
+    /,
+    *,
+    affirmed_within: float | timedelta | None = None,
+    verified: bool = False,
+    fresh: bool = False,
+) -> Callable[..., Any]:
+    """Let only logged-in users into a view. Goes *below* ``@app.route``.
+
+    A page visit of anybody else is sent to login and comes back; everything else gets
+    401 as JSON. Works bare and with arguments, on functions, async functions and
+    ``MethodView.decorators``.
+
+    :param affirmed_within: seconds or timedelta since the user last confirmed that it
+        is them.
+    :param verified: whether the e-mail address has to be verified.
+    :param fresh: whether an answer CentralAuth gave before it became unreachable is not
+        good enough.
+    """
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def guarded(*args: Any, **options: Any) -> Any:
+            # A CORS preflight carries no cookies and changes nothing.
+            if request.method != "OPTIONS":
+                require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+            return current_app.ensure_sync(view)(*args, **options)
+
+        setattr(guarded, _GUARDED, True)
+        setattr(view, _INSIDE_GUARD, True)
+        return guarded
+
+    return decorate if view is None else decorate(view)
+
+
+def public(view: Callable[P, R]) -> Callable[P, R]:
+    """Leave a view open below `protect`."""
+    setattr(view, _PUBLIC, True)
+    return view
+
+
+def protect(target: Flask | Blueprint) -> None:
+    """Guard every view of an application or blueprint but those marked `public`.
+
+    Static files and the routes of login itself stay open; an unknown address is 404.
+    """
+
+    def check() -> None:
+        endpoint = request.endpoint
+        if endpoint is None or request.method == "OPTIONS" or _is_exempt(endpoint):
+            return
+        require_user()
+
+    target.before_request(check)
+
+
+def require_user(
+    *, affirmed_within: float | timedelta | None = None, verified: bool = False, fresh: bool = False
+) -> User:
+    """Return the logged-in user of the request, or raise what an outsider gets."""
+    after_this_request(mark_private)
+    who = identity()
+    if who.problem is not None:
+        raise who.problem
+    user = who.user
+    if not isinstance(user, User):
+        raise SessionError(ErrorCode.TOKEN_MISSING)
+    if verified and not user.verified:
+        raise PermissionDenied(ErrorCode.USER_NOT_VERIFIED)
+    if user.is_stale and (fresh or affirmed_within is not None):
+        raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, "only a fresh answer will do here", retry_after=5)
+    if affirmed_within is not None and not _is_affirmed(user, affirmed_within):
+        raise SessionError(ErrorCode.AFFIRMATION_REQUIRED)
+    return user
+
+
+def find_open_views(app: Flask) -> list[str]:
+    """Return the endpoints whose ``auth_required`` stands above the route.
+
+    There the route serves the plain function and the guard is never asked.
+    """
+    return [
+        endpoint
+        for endpoint, view in app.view_functions.items()
+        if getattr(view, _INSIDE_GUARD, False) and not getattr(view, _GUARDED, False)
+    ]
+
+
+def refuse_open_views() -> None:
+    """Raise for a guard that stands where it cannot work, rather than serve the page."""
+    open_views = find_open_views(current_app)
+    if open_views:
+        raise RuntimeError(
+            f"@auth_required stands above @app.route for {', '.join(open_views)}, so the view is open. "
+            "Put @auth_required directly above the function, below the route."
+        )
+
+
+def mark_private(response: Response) -> Response:
+    """Keep a page that only its user may see out of every cache, unless the view decided."""
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Cookie")
+    return response
+
+
+def _is_exempt(endpoint: str) -> bool:
+    if endpoint.startswith(f"{EXTENSION_KEY}.") or endpoint.rpartition(".")[2] == "static":
+        return True
+    view = cast(Callable[..., Any], current_app.view_functions.get(endpoint))
+    view_class = getattr(view, "view_class", None)
+    return bool(getattr(view, _PUBLIC, False) or getattr(view_class, _PUBLIC, False))
+
+
+def _is_affirmed(user: User, within: float | timedelta) -> bool:
+    limit = within if isinstance(within, timedelta) else timedelta(seconds=within)
+    if user.affirmation_date is None:
+        return False
+    age = datetime.now(timezone.utc) - user.affirmation_date
+    # A date in the future is not one we can judge.
+    return -AFFIRMATION_SKEW <= age <= limit

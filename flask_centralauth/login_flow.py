@@ -1,0 +1,241 @@
+"""One login attempt: begin it, and complete it once.
+
+Authlib makes state, PKCE challenge and authorization URL and exchanges the code; what it
+would keep in the session is a signed cookie per attempt here.
+
+Source: RFC 9700 §2.1 (state, PKCE), RFC 9207 (``iss``), "CentralAuth: login", "CentralAuth:
+callback", "CentralAuth: verify".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
+from flask import Response, after_this_request, current_app, g, request
+from werkzeug.datastructures import MultiDict
+
+from .attempts import COOKIE_LOST, Attempt, AttemptCookies
+from .client import CentralAuthClient, Tokens
+from .config import Settings
+from .errors import ConfigurationError, ErrorCode, LoginError
+from .protocol import CALLBACK_ERROR_NAMES, EMULATOR_TOKEN_MARK, LOGIN_PATH, VERIFY_PATH
+from .translations import gettext
+
+log = logging.getLogger("flask_centralauth")
+
+MAX_STATE: Final = 512
+MAX_CODE: Final = 2048
+MAX_PARAMETERS: Final = 20
+MAX_EMAIL: Final = 254
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+_ERROR_NAME: Final = re.compile(r"[A-Za-z_]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What a well-formed callback carries: a code, or an error."""
+
+    state: str = field(repr=False)
+    code: str | None = field(repr=False)
+    error: str | None
+    description: str | None = field(repr=False)
+
+
+class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib ships no types
+    """Where Authlib's Flask client keeps a started login: in the attempt's cookie."""
+
+    def __init__(self, attempts: AttemptCookies) -> None:
+        super().__init__("centralauth")
+        self._attempts = attempts
+
+    def set_state_data(self, _session: Any, state: str, data: Mapping[str, Any]) -> None:
+        # Authlib adds the whole authorization URL, which nothing reads again.
+        attempt = Attempt(**{name: data[name] for name in Attempt.__slots__ if name in data})
+        current = request._get_current_object()  # type: ignore[attr-defined]
+
+        @after_this_request
+        def save(response: Response) -> Response:
+            self._attempts.save(response, current, state, attempt)
+            return response
+
+    def get_state_data(self, _session: Any, state: str) -> dict[str, Any] | None:
+        attempt = self._attempts.find(request, state)
+        return None if attempt is None else asdict(attempt)
+
+    def clear_state_data(self, _session: Any, state: str) -> None:
+        """Do nothing: `LoginFlow.forget` drops the cookie, for failed callbacks too."""
+
+
+class LoginFlow:
+    """Begins and completes the logins of one application."""
+
+    def __init__(self, settings: Settings, attempts: AttemptCookies, client: CentralAuthClient) -> None:
+        self._settings = settings
+        self._attempts = attempts
+        self._client = client
+        self._oauth = FlaskOAuth2App(
+            AttemptIntegration(attempts),
+            name="centralauth",
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            authorize_url=settings.base_url + LOGIN_PATH,
+            access_token_url=settings.base_url + VERIFY_PATH,
+            client_kwargs={"code_challenge_method": "S256"},
+            user_agent="flask_centralauth",
+        )
+        self._oauth.client_cls = client.token_session
+        _silence_authlib()
+
+    def begin(self, attempt: Attempt, *, email: str | None = None, banner: str | None = None) -> str:
+        """Start a login and return the address at CentralAuth to send the browser to.
+
+        The attempt's cookie is set on the response of the current request.
+
+        :param attempt: without its verifier, which is made here.
+        :param email: prefilled at CentralAuth; left out when it is no address.
+        :param banner: our own words for the top of CentralAuth's page.
+        """
+        parameters: dict[str, str] = {}
+        if email and len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email):
+            parameters["email"] = email
+        if banner:
+            # The documentation has one name, the official client sends the other.
+            parameters |= {"error_message": banner, "error_description": banner}
+        for name, words in (
+            ("translations", self._settings.translations),
+            ("theme_settings", self._settings.theme),
+        ):
+            chosen = words() if callable(words) else words
+            if chosen:
+                parameters[name] = base64.b64encode(json.dumps(chosen).encode()).decode()
+        started = self._oauth.create_authorization_url(
+            attempt.redirect_uri, state=self._attempts.new_state(), **parameters
+        )
+        self._oauth.save_authorize_data(**{**asdict(attempt), "started": int(time.time()), **started})
+        address: str = started["url"]
+        return address
+
+    def read(self, query: MultiDict[str, str]) -> Callback:
+        """Return the callback a query string carries.
+
+        :raises LoginError: a parameter is missing, empty, repeated or out of bounds.
+        """
+        if len(query) > MAX_PARAMETERS:
+            raise LoginError(ErrorCode.STATE_INVALID, "too many parameters")
+        state = _single(query, "state", MAX_STATE, ErrorCode.STATE_INVALID)
+        code = _single(query, "code", MAX_CODE, ErrorCode.STATE_INVALID)
+        issuer = _single(query, "iss", MAX_CODE, ErrorCode.STATE_INVALID)
+        if state is None:
+            raise LoginError(ErrorCode.STATE_MISSING, "the callback has no state")
+        if issuer is not None and issuer != self._settings.base_url:
+            raise LoginError(ErrorCode.STATE_INVALID, "iss names another service")
+        error, description = _reported_error(query)
+        if error is None and code is None:
+            raise LoginError(ErrorCode.STATE_INVALID, "the callback has neither code nor error")
+        if error is not None and code is not None:
+            raise LoginError(ErrorCode.STATE_INVALID, "the callback has both code and error")
+        return Callback(state, code, error, description)
+
+    def attempt_of(self, callback: Callback) -> Attempt | None:
+        """Return the attempt of this browser that vouches for a callback, if any."""
+        return self._attempts.find(request, callback.state)
+
+    def forget(self, callback: Callback) -> None:
+        """Let the browser drop the attempt: it counts once, whatever comes of it."""
+        current = request._get_current_object()  # type: ignore[attr-defined]
+
+        @after_this_request
+        def drop(response: Response) -> Response:
+            self._attempts.forget(response, current, callback.state)
+            return response
+
+    def unvouched(self, callback: Callback, *, used_before: bool) -> LoginError:
+        """Return the error of a callback that no attempt of this browser vouches for."""
+        own = not used_before and self._attempts.is_own_recent_state(callback.state)
+        facts = {
+            "state": "used before" if used_before else "own, recent" if own else "foreign or too old",
+            "cookies_sent": bool(request.cookies),
+            "provider_code": callback.error or "",
+        }
+        hint = (
+            "This browser did not send back the cookie of a login it started a moment ago. Check "
+            "CENTRALAUTH_CALLBACK_URL (https sets Secure cookies) and that login and callback have the same "
+            "host; another device opening the link looks the same."
+            if own and not request.cookies
+            else None
+        )
+        sentence = COOKIE_LOST if own and not request.cookies else None
+        return LoginError(
+            ErrorCode.STATE_INVALID, public_message=sentence and gettext(sentence), hint=hint, facts=facts
+        )
+
+    def redeem(self) -> Tokens:
+        """Exchange the code of the current request for tokens.
+
+        :raises CentralAuthError: CentralAuth refused, or could not be asked.
+        """
+        tokens = self._client.tokens(self._oauth.authorize_access_token())
+        # Authlib leaves the token where a debugger page would show it.
+        g.pop("_oauth_token_centralauth", None)
+        if _is_emulator_token(tokens.access_token) and not self._emulator_allowed():
+            raise ConfigurationError(
+                ErrorCode.TOKEN_INVALID,
+                "the token was made by an emulator",
+                hint="CENTRALAUTH_BASE_URL points to an emulator: those are for debug, tests and this machine.",
+            )
+        return tokens
+
+    def _emulator_allowed(self) -> bool:
+        return current_app.debug or current_app.testing or self._settings.base_is_loopback
+
+
+def _single(query: MultiDict[str, str], name: str, limit: int, code: ErrorCode) -> str | None:
+    """Return a parameter that may come once (OAuth 2.1 §4.1.2); an empty one is an error."""
+    values = query.getlist(name)
+    if not values:
+        return None
+    if len(values) > 1 or len(values[0]) > limit or not _VISIBLE.fullmatch(values[0]):
+        raise LoginError(code, f"the callback has an empty, repeated or malformed {name}")
+    return values[0]
+
+
+def _reported_error(query: MultiDict[str, str]) -> tuple[str | None, str | None]:
+    for name, description_name in CALLBACK_ERROR_NAMES:
+        if name in query:
+            names, descriptions = query.getlist(name), query.getlist(description_name)
+            if len(names) > 1 or len(descriptions) > 1 or not _ERROR_NAME.fullmatch(names[0]):
+                raise LoginError(ErrorCode.STATE_INVALID, f"the callback has a repeated or malformed {name}")
+            return names[0], descriptions[0] if descriptions else None
+    return None, None
+
+
+def _is_emulator_token(token: str) -> bool:
+    """Say whether a token's protected header carries the emulator's mark."""
+    header = token.partition(".")[0]
+    try:
+        members = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(members, dict) and EMULATOR_TOKEN_MARK in members
+
+
+def _silence_authlib() -> None:
+    """Keep the PKCE verifier, which Authlib logs at DEBUG, out of every log."""
+    logger = logging.getLogger("authlib.integrations.base_client.sync_app")
+    if not any(isinstance(existing, _NoVerifier) for existing in logger.filters):
+        logger.addFilter(_NoVerifier())
+
+
+class _NoVerifier(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "code_verifier" not in record.getMessage()

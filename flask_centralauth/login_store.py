@@ -1,0 +1,220 @@
+"""Who is logged in: a record beside the session, and the key of ours in the session.
+
+The session holds a login's id and its token; the record holds the user as last checked.
+A session without a live record is not logged in, so a session that a slow request wrote
+back after a logout is worth nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flask import session
+
+from .config import Settings
+from .engines import Engine
+from .errors import ErrorCode, ServiceUnavailable
+from .session_guard import SessionGuard, UnavailableSession, require_store
+from .strict_json import UnusableJSON, loads_object
+from .user import InvalidUser, User, parse_user
+
+log = logging.getLogger("flask_centralauth")
+
+SESSION_KEY: Final = "_centralauth"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One login of one browser, as its session knows it.
+
+    :param until: epoch seconds after which CentralAuth's token is over, or None.
+    :param generation: the user's mark when the login began, see `LoginStore.end_all`.
+    """
+
+    login_id: str
+    user_id: str
+    token: str = field(repr=False)
+    domain: str
+    until: float | None
+    generation: str | None
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the store knows of a login, shared by all workers.
+
+    :param checked: epoch seconds of CentralAuth's last answer.
+    :param visitor: digest of the browser the answer was for.
+    """
+
+    user: User
+    checked: float
+    visitor: str
+
+
+class LoginStore:
+    """Starts, reads and ends logins. The only user of our session key."""
+
+    def __init__(self, settings: Settings, guard: SessionGuard) -> None:
+        self._guard = guard
+        self._engine: Engine = guard.engine
+        self._lifetime = settings.session_lifetime
+        application = (
+            f"{settings.client_id}|{settings.base_url}|{settings.url_prefix}|{settings.callback_url}"
+        )
+        # Two applications on one store or one host do not take each other's logins.
+        self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
+
+    def claim(self, state: str, lifetime: int) -> bool:
+        """Mark a callback as used; False when it was used before, in any worker."""
+        return self._engine.add(self._key("used", _digest(state)), b"1", lifetime)
+
+    def is_claimed(self, state: str) -> bool:
+        """Say whether a callback was used before; False when the store cannot tell."""
+        try:
+            return self._engine.get_many(self._key("used", _digest(state))) != [None]
+        except ServiceUnavailable:
+            return False
+
+    def start(self, record: Record, *, token: str, domain: str, lifetime: float | None) -> Login:
+        """Log the record's user in: a new session id, a live record, our session key.
+
+        What an anonymous visitor had in the session stays; what another user had is gone.
+
+        :param lifetime: seconds CentralAuth's token is valid, or None.
+        :raises ServiceUnavailable: the store did not take it; nobody is logged in.
+        """
+        require_store(session)
+        user = record.user
+        previous = self.current()
+        (mark,) = self._engine.get_many(self._key("mark", _digest(user.id)))
+        now = time.time()
+        login = Login(
+            login_id=secrets.token_urlsafe(24),
+            user_id=user.id,
+            token=token,
+            domain=domain,
+            until=None if lifetime is None else now + lifetime,
+            generation=mark.decode() if mark is not None else None,
+            started=now,
+        )
+        if not self._engine.add(self._key("login", login.login_id), _encode(record), self._ttl(login)):
+            raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
+        if previous is not None:
+            self._engine.delete(self._key("login", previous.login_id))
+            self._announce()
+        if session.get(SESSION_KEY) is not None and (previous is None or previous.user_id != user.id):
+            session.clear()
+        session[SESSION_KEY] = {"app": self._application, **{name: getattr(login, name) for name in _FIELDS}}
+        self._rotate()
+        return login
+
+    def current(self) -> Login | None:
+        """Return the login this request's session claims. Whether it lives, `live` says.
+
+        :raises ServiceUnavailable: the session could not be read.
+        """
+        claimed = session.get(SESSION_KEY)
+        if claimed is None:
+            require_store(session)
+            return None
+        if not isinstance(claimed, dict) or claimed.get("app") != self._application:
+            return None
+        try:
+            login = Login(**{name: claimed[name] for name in _FIELDS})
+        except (KeyError, TypeError):
+            return None
+        return login if login.until is None or time.time() < login.until else None
+
+    def live(self, login: Login) -> Record | None:
+        """Return the record of a login, or None when the login is over."""
+        found, mark = self._engine.get_many(
+            self._key("login", login.login_id), self._key("mark", _digest(login.user_id))
+        )
+        if found is None or (mark is not None and mark.decode() != login.generation):
+            return None
+        return _decode(found)
+
+    def update(self, login: Login, record: Record) -> bool:
+        """Write a newer answer; False when the login ended meanwhile.
+
+        Writing extends the login's life in the store, never beyond its token's.
+        """
+        return self._engine.replace(self._key("login", login.login_id), _encode(record), self._ttl(login))
+
+    def end(self, login: Login | None) -> None:
+        """End a login for good and empty this browser's session."""
+        try:
+            if login is not None:
+                self._engine.delete(self._key("login", login.login_id))
+                self._announce()
+        finally:
+            session.clear()
+
+    def end_all(self, user_id: str) -> None:
+        """End every login of a user, in every browser and worker."""
+        self._engine.put(self._key("mark", _digest(user_id)), secrets.token_hex(8).encode(), self._lifetime)
+        self._announce()
+
+    def version(self) -> bytes | None:
+        """Return what changes whenever any login ends; workers compare it once a second."""
+        return self._engine.get_many(self._key("version"))[0]
+
+    def reserve(self, login: Login, seconds: int) -> bool:
+        """Say whether this worker is the one to ask CentralAuth about a login now."""
+        return self._engine.add(self._key("asking", login.login_id), b"1", seconds)
+
+    def release(self, login: Login) -> None:
+        self._engine.delete(self._key("asking", login.login_id))
+
+    def renew_session_id(self) -> None:
+        """Give a session that holds anything a new id; the old one is dead."""
+        if session and not isinstance(session._get_current_object(), UnavailableSession):  # type: ignore[attr-defined]
+            self._rotate()
+
+    def _announce(self) -> None:
+        self._engine.put(self._key("version"), secrets.token_hex(8).encode(), self._lifetime)
+
+    def _rotate(self) -> None:
+        claimed: Any = session
+        before = claimed.sid
+        # Does nothing on an empty session, so it comes after the writes, and is verified.
+        self._guard.regenerate(claimed)
+        if claimed.sid == before:
+            raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the session id did not change")
+
+    def _ttl(self, login: Login) -> int:
+        left = self._lifetime if login.until is None else login.until - time.time()
+        return max(1, int(min(left, self._lifetime)))
+
+    def _key(self, *parts: str) -> str:
+        return ":".join(("centralauth", self._application, *parts))
+
+
+_FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started")
+
+
+def _digest(text: str) -> str:
+    """Return a key part for a foreign text: short enough for memcached, no blanks."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _encode(record: Record) -> bytes:
+    content = {"user": record.user.received(), "checked": record.checked, "visitor": record.visitor}
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _decode(content: bytes) -> Record | None:
+    try:
+        value = loads_object(content)
+        return Record(parse_user(value["user"]), float(value["checked"]), str(value["visitor"]))
+    except (UnusableJSON, InvalidUser, KeyError, TypeError, ValueError):
+        log.error("A login record could not be decoded; its user is signed out.")
+        return None

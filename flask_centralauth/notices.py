@@ -1,0 +1,51 @@
+"""Messages for the person that have to survive a redirect.
+
+They are flashed like any other message of the application. Because CentralAuth's own page
+may show them first, we remember which are ours: a login that works removes those that
+nobody has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import flash, session
+
+NOTICES_KEY: Final = "_centralauth_notices"
+FLASHES_KEY: Final = "_flashes"
+
+
+def notify(message: str, category: str) -> None:
+    """Flash a message and remember that it is ours.
+
+    :param message: plain text; a lazy string would not survive the session's serializer.
+    """
+    flash(message, category)
+    session[NOTICES_KEY] = [*_ours(), [category, message]]
+
+
+def unseen_notice() -> str | None:
+    """Return the latest message of ours that no page has shown yet."""
+    unseen = _unseen()
+    return unseen[-1][1] if unseen else None
+
+
+def clear_notices() -> None:
+    """Remove our messages that nobody has seen."""
+    ours = _unseen()
+    kept = [flashed for flashed in session.get(FLASHES_KEY, []) if list(flashed) not in ours]
+    for key in (NOTICES_KEY, FLASHES_KEY):
+        session.pop(key, None)
+    if kept:
+        session[FLASHES_KEY] = kept
+
+
+def _ours() -> list[list[str]]:
+    return [list(notice) for notice in session.get(NOTICES_KEY, [])]
+
+
+def _unseen() -> list[list[str]]:
+    if NOTICES_KEY not in session:
+        return []
+    flashed = [list(entry) for entry in session.get(FLASHES_KEY, [])]
+    return [notice for notice in _ours() if notice in flashed]

@@ -1,0 +1,62 @@
+"""The pages people see, and the headers that keep them from being abused."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Response, current_app, render_template
+from jinja2 import Environment, FileSystemLoader
+
+from .translations import current_language, gettext
+
+log = logging.getLogger("flask_centralauth")
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+#: On every answer of our routes. strict-origin, because CentralAuth may check referrers.
+ROUTE_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "strict-origin",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def page(templates: Sequence[str], *, status: int = 200, **context: Any) -> Response:
+    """Return the first of the templates there is, as a page that loads only what is its own.
+
+    When a template of the application raises, the built-in page is shown instead and the
+    failure is logged.
+    """
+    nonce = secrets.token_urlsafe(16)
+    shared = {"csp_nonce": nonce, "centralauth_lang": current_language(), "_": gettext, **context}
+    response = current_app.response_class(_render(templates, shared), status=status, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers.update(ROUTE_HEADERS)
+    return response
+
+
+def _render(templates: Sequence[str], context: dict[str, Any]) -> str:
+    try:
+        return render_template(list(templates), **context)
+    # Whatever an overriding template raises: the person still gets a page.
+    except Exception:
+        log.exception("A template for %s failed; the built-in page is shown.", templates[0])
+    return built_in_templates().select_template(templates).render(context)
+
+
+@lru_cache(maxsize=1)
+def built_in_templates() -> Environment:
+    """Return the templates of this package alone, out of reach of any override."""
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)

@@ -1,0 +1,124 @@
+"""What one application has of this extension: ``app.extensions["centralauth"]``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from flask import Flask, current_app, url_for
+
+from .attempts import AttemptCookies
+from .config import Settings
+from .login_store import LoginStore
+from .redirects import origin_of, safe_return_to
+from .user import User
+from .user_cache import UserCache
+
+if TYPE_CHECKING:
+    from flask import Request
+
+    from .client import CentralAuthClient
+    from .login_flow import LoginFlow
+
+EXTENSION_KEY: Final = "centralauth"
+
+LoginHook = Callable[[User], Any]
+
+
+@dataclass(eq=False)
+class State:
+    """The parts of one application, wired in ``init_app``.
+
+    What needs Authlib and requests is made at first use: importing them costs more than
+    everything else together.
+    """
+
+    settings: Settings
+    attempts: AttemptCookies
+    logins: LoginStore
+    login_hooks: list[LoginHook]
+    users: UserCache = field(init=False)
+    _client: CentralAuthClient | None = field(default=None, init=False, repr=False)
+    _flow: LoginFlow | None = field(default=None, init=False, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.users = UserCache(self.settings, self.logins, lambda: self.client)
+
+    @property
+    def client(self) -> CentralAuthClient:
+        """Every HTTP call to CentralAuth."""
+        if self._client is not None:
+            return self._client
+        from .client import CentralAuthClient
+
+        with self._lock:
+            if self._client is None:
+                self._client = CentralAuthClient(self.settings)
+        return self._client
+
+    @property
+    def flow(self) -> LoginFlow:
+        """Begins and completes logins."""
+        if self._flow is not None:
+            return self._flow
+        from .login_flow import LoginFlow
+
+        with self._lock:
+            if self._flow is None:
+                self._flow = LoginFlow(self.settings, self.attempts, self.client)
+        return self._flow
+
+    def callback_url(self) -> str:
+        """Return the redirect URI of this request: the same bytes at both ends of a login."""
+        return self.settings.callback_url or url_for(f"{EXTENSION_KEY}.callback", _external=True)
+
+    def domain(self) -> str:
+        """Return the origin CentralAuth knows this application by."""
+        callback_url = self.callback_url()
+        return origin_of(callback_url) or callback_url
+
+    def safe_return_to(self, request: Request, value: object) -> str | None:
+        """Return a checked return path of this application, or None."""
+        root = request.root_path.rstrip("/")
+        return safe_return_to(
+            value,
+            own_origin=request.host_url.rstrip("/"),
+            own_routes=[root + route for route in self.settings.own_routes],
+            return_origins=self.settings.return_origins,
+        )
+
+    def login_url(self, return_to: str | None = None) -> str:
+        """Return where people sign in: the application's own page, or our login route."""
+        endpoint = self.settings.login_view or f"{EXTENSION_KEY}.login"
+        return url_for(endpoint, return_to=return_to) if return_to else url_for(endpoint)
+
+    def after_login(self) -> str:
+        return _resolved(self.settings.after_login)
+
+    def after_logout(self) -> str:
+        return _resolved(self.settings.after_logout)
+
+
+def state_of(app: Flask | None = None) -> State:
+    """Return the extension's state of an application, by default the current one.
+
+    :raises RuntimeError: ``init_app`` was not called for it.
+    """
+    state = (app or current_app).extensions.get(EXTENSION_KEY)
+    if state is None:
+        raise RuntimeError(
+            "CentralAuth is not set up for this application. Call CentralAuth(app), or "
+            "centralauth.init_app(app) in the factory."
+        )
+    return cast(State, state)
+
+
+def _resolved(path_or_endpoint: str) -> str:
+    if not path_or_endpoint.startswith("/"):
+        return url_for(path_or_endpoint)
+    from flask import request
+
+    return request.root_path.rstrip("/") + path_or_endpoint

@@ -1,0 +1,66 @@
+"""The browser a call to CentralAuth is made for.
+
+CentralAuth compares address, browser and device with those of the login, and we are the
+only ones who make these values true.
+
+Source: "CentralAuth: userinfo" (hijack protection).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MAX_USER_AGENT: Final = 512
+MAX_DEVICE_ID: Final = 128
+UNKNOWN_BROWSER: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Address, browser and device of one request, fit to be sent as headers."""
+
+    ip: str | None
+    user_agent: str
+    device_id: str | None = None
+
+
+def visitor_of(remote_address: str | None, user_agent: str | None, device_id: str | None = None) -> Visitor:
+    """Return the visitor of a request.
+
+    :param remote_address: ``request.remote_addr``, which only a configured ProxyFix may
+        have taken from a header; never the first entry of ``X-Forwarded-For``.
+    """
+    return Visitor(_address(remote_address), _header(user_agent, MAX_USER_AGENT) or UNKNOWN_BROWSER,
+                   _header(device_id, MAX_DEVICE_ID))  # fmt: skip
+
+
+def is_private(address: str | None) -> bool:
+    """Say whether an address cannot be a visitor's on the internet."""
+    return address is None or ipaddress.ip_address(address).is_private
+
+
+def _address(remote_address: str | None) -> str | None:
+    """Return the one canonical spelling of an address, or None if it is not usable.
+
+    Ports and zones are cut, IPv4-mapped IPv6 becomes IPv4: one client must not look like
+    two (attack: malformed or missing client address).
+    """
+    text = (remote_address or "").strip()
+    bracketed = re.fullmatch(r"\[([^\]]+)\](?::\d+)?", text)
+    if bracketed:
+        text = bracketed[1]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _header(value: str | None, limit: int) -> str | None:
+    text = (value or "").strip()[:limit].rstrip()
+    return text if text and text.isascii() and text.isprintable() else None
