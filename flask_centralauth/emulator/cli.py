@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .emulator import Emulator
 from .entities import checked_email
-from .origins import origin_of
+from .origins import is_origin, origin_of
 from .service import DEFAULT_CLIENT_ID, DEFAULT_USERS, SeedUser
 
 DEFAULT_PORT: Final = 9797
@@ -89,6 +89,7 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
     """
     refuse_production(os.environ)
     _refuse_remote(options.host, options.allow_remote)
+    _check_addresses(options)
     seed_file = read_seed_file(options.users) if options.users else {}
     client_id, secret = _client(options.client, seed_file.get("client", {}))
     settings: dict[str, object] = dict(seed_file.get("settings", {}))
@@ -177,17 +178,28 @@ def read_seed_file(path: Path) -> dict[str, Any]:
 
 def _client(option: str | None, from_file: Mapping[str, Any]) -> tuple[str, str | None]:
     if option is None:
-        return str(from_file.get("id", DEFAULT_CLIENT_ID)), from_file.get("secret")
+        for name in ("id", "secret"):
+            if not isinstance(from_file.get(name, ""), str):
+                raise UsageError(f"client {name} must be text, not {from_file[name]!r}")
+        return from_file.get("id") or DEFAULT_CLIENT_ID, from_file.get("secret")
     client_id, colon, secret = option.partition(":")
     if not client_id or not colon or not secret:
         raise UsageError("--client is ID:SECRET, with a secret of 16, 24, 32, 48 or 64 characters")
     return client_id, secret
 
 
-def _check_whitelist(whitelist: Sequence[str]) -> None:
+def _check_whitelist(whitelist: Sequence[object]) -> None:
     for entry in whitelist:
-        if not isinstance(entry, str) or origin_of(entry.replace("://*.", "://", 1).rstrip("/")) is None:
+        if not isinstance(entry, str) or not is_origin(entry.replace("://*.", "://", 1).rstrip("/")):
             raise UsageError(f"{entry!r} is not an origin; write it as http://localhost:5000")
+
+
+def _check_addresses(options: argparse.Namespace) -> None:
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"--port {options.port} is no port; take 0 to 65535")
+    for name, url in (("--public-url", options.public_url), ("--internal-url", options.internal_url)):
+        if url is not None and origin_of(url) is None:
+            raise UsageError(f"{name} {url!r} is not an http(s) URL")
 
 
 def _refuse_remote(host: str, allowed: bool) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..errors import known_code
+from werkzeug.datastructures import Headers
 
 ENDPOINTS: Final = (
     "*",
@@ -54,7 +54,7 @@ class RequestFacts:
     endpoint: str
     client_id: str | None = None
     email: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=Headers)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -255,13 +255,3 @@ def make_fault(
         delay=delay,
         hang=hang,
     )
-
-
-def check_code(code: str) -> str:
-    """Return an error code that exists.
-
-    :raises ValueError: when it does not; a fault may invent codes, a menu may not.
-    """
-    if known_code(code) is None:
-        raise ValueError(f"there is no error code {code!r}")
-    return code

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, g, render_template, request, url_for
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import Headers, MultiDict
 
 from ..errors import ErrorCode
 from ..protocol import LOGIN_PATH
@@ -120,7 +120,7 @@ def _sent_back_refused(redirect_uri: str, refusal: Refusal) -> Response:
 
 def _sent_back(service: Service, callback: Callback, *, email: str | None) -> Response:
     """Redirect the browser to the application, tampered with when a fault says so."""
-    fault = service.faults.take(RequestFacts("callback", None, email, dict(request.headers)))
+    fault = service.faults.take(RequestFacts("callback", None, email, Headers(request.headers)))
     if fault is not None:
         fault.hold()
         callback = tampered(service, fault, callback)
