@@ -33,5 +33,3 @@ __all__ = [
     "current_user",
     "public",
 ]
-
-__version__ = "0.1.0"
