@@ -101,6 +101,11 @@ _MEMBERS: Final = {
 }
 
 
+def member_name(attribute: str) -> str:
+    """Return CentralAuth's name of an attribute of `User`; other names stay as they are."""
+    return _MEMBERS.get(attribute, attribute)
+
+
 class AnonymousUser:
     """Nobody: the attributes of `User`, all empty."""
 
