@@ -12,7 +12,7 @@ from flask import Flask, current_app, url_for
 from .attempts import AttemptCookies
 from .config import Settings
 from .login_store import LoginStore
-from .redirects import origin_of, safe_return_to
+from .redirects import safe_return_to
 from .user import User
 from .user_cache import UserCache
 
@@ -74,11 +74,6 @@ class State:
     def callback_url(self) -> str:
         """Return the redirect URI of this request: the same bytes at both ends of a login."""
         return self.settings.callback_url or url_for(f"{EXTENSION_KEY}.callback", _external=True)
-
-    def domain(self) -> str:
-        """Return the origin CentralAuth knows this application by."""
-        callback_url = self.callback_url()
-        return origin_of(callback_url) or callback_url
 
     def safe_return_to(self, request: Request, value: object) -> str | None:
         """Return a checked return path of this application, or None."""

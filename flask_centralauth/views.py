@@ -23,6 +23,7 @@ from .login_store import Record
 from .negotiation import has_bearer, is_htmx, is_prefetch, is_same_site
 from .notices import clear_notices, notify, unseen_notice
 from .pages import ROUTE_HEADERS, page
+from .redirects import origin_of
 from .session_guard import require_store
 from .signals import user_affirmed, user_logged_in, user_logged_out
 from .state import State, state_of
@@ -111,9 +112,8 @@ def callback() -> Response:
 def user() -> Response:
     """Return the logged-in user as CentralAuth spells it, or null."""
     who = identity()
-    if has_bearer(request) and who.problem is not None:
-        raise who.problem
-    if who.problem is not None and who.login is not None:
+    over = isinstance(who.problem, SessionError | PermissionDenied) and not has_bearer(request)
+    if who.problem is not None and not over:
         # Not knowing is neither a user nor null.
         raise who.problem
     response = jsonify(who.user.to_dict() if isinstance(who.user, User) else None)
@@ -197,11 +197,12 @@ def _complete(state: State, attempt: Attempt) -> Response:
     """Turn a vouched-for code into a login, an affirmation, or an error."""
     tokens = state.flow.redeem()
     who = visitor()
-    domain = state.domain()
+    domain = origin_of(attempt.redirect_uri) or attempt.redirect_uri
     checked = state.client.userinfo(tokens.access_token, domain=domain, visitor=who)
-    previous = identity()
+    previous = state.logins.current()
+    former = state.logins.live(previous) if previous else None
     if attempt.purpose == AFFIRM:
-        _check_affirmation(attempt, checked, previous)
+        _check_affirmation(attempt, checked, former.user if former else None)
     check_policy(checked, state.settings)
     answer = _run_hooks(state, checked)
     started = state.logins.start(
@@ -210,8 +211,8 @@ def _complete(state: State, attempt: Attempt) -> Response:
         domain=domain,
         lifetime=tokens.lifetime,
     )
-    if previous.login is not None:
-        state.users.forget(previous.login)
+    if previous is not None:
+        state.users.forget(previous)
     state.users.remember(started, checked, who)
     set_identity(Identity(checked, started))
     clear_notices()
@@ -220,8 +221,7 @@ def _complete(state: State, attempt: Attempt) -> Response:
     if attempt.purpose == AFFIRM:
         user_affirmed.send(application, user=checked)
     else:
-        former = previous.user if isinstance(previous.user, User) else None
-        switched_from = former if former is not None and former != checked else None
+        switched_from = former.user if former and former.user != checked else None
         user_logged_in.send(application, user=checked, previous=switched_from)
     return answer or _redirect(attempt.return_to, 303)
 
@@ -233,9 +233,9 @@ def _remember_success(state: State, attempt: Attempt) -> None:
         return response
 
 
-def _check_affirmation(attempt: Attempt, checked: User, previous: Identity) -> None:
+def _check_affirmation(attempt: Attempt, checked: User, former: User | None) -> None:
     """Refuse an affirmation by anybody but the user who is logged in (attack: affirm as another)."""
-    if not isinstance(previous.user, User) or not (checked.id == attempt.user_id == previous.user.id):
+    if former is None or not checked.id == attempt.user_id == former.id:
         raise PermissionDenied(
             ErrorCode.NO_PERMISSION, "affirmed as another user", public_message=gettext(_OTHER_USER)
         )
