@@ -5,9 +5,10 @@ No account, no network: ``python -m flask_centralauth.emulator`` or
 """
 
 from .clock import Clock
-from .emulator import Emulator, LoginRefused
+from .emulator import Emulator
 from .entities import Session, User
 from .faults import Fault
+from .headless import LoginRefused
 from .journal import Journal, JournalEntry
 from .settings import Settings
 

@@ -29,6 +29,7 @@ def register(app: Flask) -> None:
     app.add_url_rule(VERIFY_PATH, "verify", verify, methods=["POST"])
     app.add_url_rule(USERINFO_PATH, "userinfo", show_user, methods=["POST"])
     app.add_url_rule(LOGOUT_PATH, "logout", logout, methods=["POST"])
+    app.add_url_rule("/canary", "canary", canary, methods=["GET", "POST"])
 
 
 def discovery() -> dict[str, Any]:
@@ -76,6 +77,11 @@ def logout() -> Response:
     """The end of a session."""
     _about(end_session(the_service(), request.headers.get("Authorization"), request.get_data(), the_checks()))
     return Response(b"", 200, content_type="text/plain; charset=utf-8")
+
+
+def canary() -> Response:
+    """Where redirect faults lead: whoever comes here followed one with a secret in hand."""
+    return Response(b"this address is a canary\n", 200, content_type="text/plain; charset=utf-8")
 
 
 def _about(session: Session) -> None:

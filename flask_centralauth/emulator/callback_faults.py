@@ -30,7 +30,7 @@ def tampered(service: Service, fault: Fault, callback: Callback) -> Callback:
     options = fault.options
     if fault.action == "return_to":
         joint = "&" if "?" in callback.redirect_uri else "?"
-        target = str(options.get("to", "https://evil.example/"))
+        target = options.get("to", "https://evil.example/")
         return replace(callback, redirect_uri=f"{callback.redirect_uri}{joint}return_to={target}")
     if fault.action in ("foreign_code", "reuse_code"):
         code = (
@@ -57,19 +57,19 @@ def _without(params: Params, *names: str) -> Params:
 
 
 def _error(params: Params, options: dict[str, Any], action: str) -> Params:
-    code = str(options.get("code", ErrorCode.GENERIC_ERROR))
-    message = str(options.get("message", "This error was ordered."))
+    code = options.get("code", str(ErrorCode.GENERIC_ERROR))
+    message = options.get("message", "This error was ordered.")
     state = [] if action == "error_without_state" else [(k, v) for k, v in params if k == "state"]
     return [("error", code), ("error_description", message), *state]
 
 
 def _repeat(params: Params, options: dict[str, Any]) -> Params:
-    name = str(options.get("name", "code"))
+    name = options.get("name", "code")
     return [*params, *((key, value + "x") for key, value in params if key == name)]
 
 
 def _oversize(params: Params, options: dict[str, Any]) -> Params:
-    return _set(params, str(options.get("name", "state")), "x" * int(options.get("bytes", 16_384)))
+    return _set(params, options.get("name", "state"), "x" * options.get("bytes", 16_384))
 
 
 def _old_names(params: Params, options: dict[str, Any]) -> Params:
@@ -86,25 +86,24 @@ def _described(text: str) -> Callable[[Params, dict[str, Any]], Params]:
 
 _ACTS: Final[dict[str, Callable[[Params, dict[str, Any]], Params]]] = {
     "drop_state": lambda params, options: _without(params, "state"),
-    "wrong_state": lambda params, options: _set(params, "state", str(options.get("state", "forged"))),
+    "wrong_state": lambda params, options: _set(params, "state", options.get("state", "forged")),
     "repeat_state": lambda params, options: _repeat(params, {"name": "state"}),
     "drop_code": lambda params, options: _without(params, "code"),
     "strip_affirm": lambda params, options: _without(params, "affirm"),
     "add_affirm": lambda params, options: _set(params, "affirm", "1"),
-    "add_iss": lambda params, options: _set(params, "iss", str(options["iss"])),
+    "add_iss": lambda params, options: _set(params, "iss", options["iss"]),
     "wrong_iss": lambda params, options: _set(params, "iss", "https://evil.example"),
     "repeat_param": _repeat,
     "oversize_param": _oversize,
     "crlf": _described("line one\r\nSet-Cookie: session=stolen"),
     "html_in_description": _described("<img src=x onerror=alert(1)><b>Call 555-0100</b>"),
-    "twice": lambda params, options: params,
     "old_names": _old_names,
 }
 
 
 def _foreign_code(service: Service, callback: Callback, options: dict[str, Any]) -> str:
     """Return a code of another user, made for another browser's login."""
-    user = service.user_of(str(options.get("user", "mallory@example.com")))
+    user = service.user_of(options.get("user", "mallory@example.com"))
     now = service.clock.time()
     code = Code(
         value=service.new_id("code"),

@@ -12,33 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 
+from .application import create_app
 from .clock import Clock
 from .entities import Session, User
 from .faults import Fault, make_fault
+from .headless import authorize
 from .journal import Journal
-from .login_views import ATTEMPT_HEADER, LOGIN_IP, LOGIN_USER_AGENT
+from .scenarios import play
 from .server import Server
 from .service import DEFAULT_CLIENT_ID, NextLogin, SeedUser, Service
 from .sessions import SessionList
 from .settings import Settings
-from .web import create_app
-
-
-class LoginRefused(Exception):
-    """The login page answered with an error page instead of a way back.
-
-    ``code`` is the error code of its ``entry`` in the journal.
-    """
-
-    def __init__(self, code: str | None, message: str | None, status: int) -> None:
-        super().__init__(f"{status} {code}: {message}")
-        self.code = code
-        self.message = message
-        self.status = status
 
 
 class Emulator:
@@ -51,6 +38,8 @@ class Emulator:
     :param client_id: the organization's id.
     :param client_secret: 16, 24, 32, 48 or 64 bytes; a random one by default.
     :param port: 0 for a free one.
+    :param control: whether the control API and the dashboard exist.
+    :param control_token: what a caller of them must present, as bearer token or password.
     :param seed: makes identifiers and dice the same in every run.
     :param settings: further fields of :class:`~.settings.Settings`.
     :raises ValueError: naming what is wrong with them.
@@ -72,6 +61,7 @@ class Emulator:
         internal_url: str | None = None,
         control: bool = True,
         control_token: str | None = None,
+        show_secrets: bool = False,
         log: bool = False,
         settings: Mapping[str, object] | None = None,
     ) -> None:
@@ -91,7 +81,9 @@ class Emulator:
         if public_url is not None:
             self.service.public_url = public_url.rstrip("/")
         self.service.internal_url = internal_url.rstrip("/") if internal_url else None
-        self.app: Flask = create_app(self.service, control=control, control_token=control_token)
+        self.app: Flask = create_app(
+            self.service, control=control, control_token=control_token, show_secrets=show_secrets
+        )
         self.sessions = SessionList(self.service)
         self._address = (host, port)
         self._public_url = public_url
@@ -113,6 +105,7 @@ class Emulator:
             everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound to
             shown = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
             self.service.public_url = f"http://{shown}:{self._server.port}"
+        self.service.closing.clear()
         self._server.start()
         return self
 
@@ -120,6 +113,8 @@ class Emulator:
         """Stop answering; held requests go on first."""
         for fault in self.service.faults:
             fault.release()
+        self.service.closing.set()
+        self.requests.wake()
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -222,6 +217,13 @@ class Emulator:
         """
         return self.service.faults.add(make_fault(endpoint, **how))
 
+    def scenario(self, name: str) -> list[Fault]:
+        """Begin a bundle of faults: ``outage``, ``flaky``, ``slow`` and the others of ``scenarios``.
+
+        :raises ValueError: when there is no such scenario.
+        """
+        return play(self.service, name)
+
     def next_login(
         self,
         *,
@@ -258,34 +260,17 @@ class Emulator:
         :param user_agent: the same for the browser.
         :raises LoginRefused: when the login page does not send the browser back.
         """
-        parts = urlsplit(login_url)
-        client = self.app.test_client()
-        environ: dict[str, Any] = {
-            LOGIN_IP: ip,
-            LOGIN_USER_AGENT: user_agent,
-            "REMOTE_ADDR": ip or "127.0.0.1",
-        }
-        headers = {
-            "User-Agent": user_agent or "",
-            "Accept": "text/html",
-            **({"Referer": referer} if referer else {}),
-        }
-        target = f"{parts.path or '/'}?{parts.query}"
-        reply = client.get(target, base_url=self.url, environ_overrides=environ, headers=headers)
-        if reply.status_code == 200:
-            form = {"deny": "1"} if deny else {"error": str(error)} if error else {"email": user}
-            attempt_id = reply.headers[ATTEMPT_HEADER]
-            reply = client.post(
-                f"/login/{attempt_id}",
-                base_url=self.url,
-                data=form,
-                environ_overrides=environ,
-                headers=headers,
-            )
-        if reply.status_code != 302:
-            seen = self.requests.last
-            raise LoginRefused(seen.error_code, seen.message, reply.status_code)
-        return reply.headers["Location"]
+        return authorize(
+            self.app,
+            self.service,
+            login_url,
+            user=user,
+            ip=ip,
+            user_agent=user_agent,
+            deny=deny,
+            error=error,
+            referer=referer,
+        )
 
     def tokens(
         self, *, user: str, domain: str, ip: str | None = None, user_agent: str | None = None
@@ -294,11 +279,7 @@ class Emulator:
 
         :param domain: the application's origin.
         """
-        with self.service.lock:
-            person = self.service.user_of(user)
-            organization = self.service.organization
-            session = self.service.new_session(person, organization, {domain}, ip=ip, user_agent=user_agent)
-            return self.service.issue_tokens(session, person, organization)
+        return self.service.tokens_for(user, domain=domain, ip=ip, user_agent=user_agent)
 
     def end_session(self, session: Session | str | None = None, *, reason: str = "sessionInactive") -> None:
         """End a session, or all: userinfo answers the reason from now on."""
@@ -306,7 +287,8 @@ class Emulator:
 
     def rotate_secret(self, *, activate: bool = True) -> str:
         """Return a new client secret; once active the old one is refused."""
-        return self.service.rotate_secret(activate=activate)
+        waiting = self.service.rotate_secret()
+        return self.service.activate_secret() if activate else waiting
 
     def __repr__(self) -> str:
         return f"<Emulator {self.url} client_id={self.client_id!r}>"

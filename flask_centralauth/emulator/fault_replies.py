@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from .checks import Refusal
-from .faults import REPLACING, Fault
+from .fault_actions import REPLACING
+from .faults import Fault
 from .settings import Settings
 from .wire import SLOT, WIRE_ACTIONS, Effect, Slot
 
@@ -30,66 +31,67 @@ def replaced(fault: Fault, settings: Settings) -> Response | None:
     options = fault.options
     if fault.action == "error":
         response = error_reply(
-            str(options["code"]),
-            str(options.get("message", "This error was ordered.")),
+            options["code"],
+            options.get("message", "This error was ordered."),
             settings,
-            **_facts(options),
+            facts=options.get("facts"),
         )
     elif fault.action == "json":
         response = Response(json.dumps(options["json"]), 200, content_type=JSON_TYPE)
     else:
         response = _REPLIES[fault.action](options)
-    if "status" in options:
-        response.status_code = int(options["status"])
-    return _with_headers(response, options)
+    return _dressed(response, options)
 
 
 def shaped(fault: Fault, response: Response) -> Response:
     """Return the endpoint's own answer, bent as the fault wants."""
     options = fault.options
-    if fault.action in WIRE_ACTIONS - REPLACING:
+    if fault.action in WIRE_ACTIONS and fault.action not in REPLACING:
         return _left_to_the_wire(fault, response)
-    if fault.action == "patch":
+    if fault.action == "patch" and response.is_json:
         value = json.loads(response.get_data() or b"null")
         if isinstance(value, dict):
-            value = {**value, **(options.get("patch") or {})}
+            value = {**value, **options.get("patch", {})}
             for name in options.get("remove", ()):
                 value.pop(name, None)
         response.set_data(json.dumps(value))
     elif fault.action == "many_headers":
-        for number in range(int(options.get("count", 10_000))):
+        for number in range(options.get("count", 10_000)):
             response.headers.add(f"X-Filler-{number}", "x")
-    if fault.action != "pass" and "status" in options:
-        response.status_code = int(options["status"])
-    return _with_headers(response, options)
+    return _dressed(response, options)
 
 
 def error_reply(
-    code: str, message: str, settings: Settings, *, status: int | None = None, **facts: object
+    code: str,
+    message: str,
+    settings: Settings,
+    *,
+    status: int | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> Response:
     """Return CentralAuth's error object ("CentralAuth: error handling")."""
-    body = json.dumps({"errorCode": code, "message": message, **facts})
+    body = json.dumps({"errorCode": code, "message": message, **(facts or {})})
     return Response(body, status or settings.status_of(code), content_type=JSON_TYPE)
 
 
 def refusal_reply(refusal: Refusal, settings: Settings) -> Response:
     """Return the error object of a broken rule."""
-    response = error_reply(refusal.code, refusal.message, settings, status=refusal.status, **refusal.facts)
+    response = error_reply(
+        refusal.code, refusal.message, settings, status=refusal.status, facts=refusal.facts
+    )
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(refusal.retry_after)
     return response
 
 
-def _facts(options: dict[str, Any]) -> dict[str, Any]:
-    facts = options.get("facts")
-    return dict(facts) if isinstance(facts, dict) else {}
-
-
-def _with_headers(response: Response, options: dict[str, Any]) -> Response:
-    for name, value in (options.get("header") or {}).items():
-        response.headers[str(name)] = str(value)
+def _dressed(response: Response, options: dict[str, Any]) -> Response:
+    """Apply what every answer can be given: a status, headers, a content type."""
+    if "status" in options:
+        response.status_code = options["status"]
+    for name, value in options.get("header", {}).items():
+        response.headers[name] = str(value)
     if "content_type" in options:
-        response.headers["Content-Type"] = str(options["content_type"])
+        response.headers["Content-Type"] = options["content_type"]
     return response
 
 
@@ -110,7 +112,7 @@ def _raw(body: bytes | str, content_type: str = JSON_TYPE, status: int = 200) ->
 
 
 def _status(options: dict[str, Any]) -> Response:
-    return _raw(b"", "text/plain; charset=utf-8", int(options.get("status", 503)))
+    return _raw(b"", "text/plain; charset=utf-8", options.get("status", 503))
 
 
 def _body(options: dict[str, Any]) -> Response:
@@ -118,23 +120,22 @@ def _body(options: dict[str, Any]) -> Response:
 
 
 def _redirect(options: dict[str, Any]) -> Response:
-    location = options.get("location", options.get("redirect", "/_emulator/canary"))
-    response = _raw(b"", "text/plain; charset=utf-8", int(options.get("status", 307)))
-    response.headers["Location"] = str(location)
+    response = _raw(b"", "text/plain; charset=utf-8", options.get("status", 307))
+    response.headers["Location"] = options.get("redirect", url_for("canary", _external=True))
     return response
 
 
 def _redirect_loop(options: dict[str, Any]) -> Response:
-    return _redirect({"location": request.full_path, **options})
+    return _redirect({**options, "redirect": request.full_path})
 
 
 def _oversize(options: dict[str, Any]) -> Response:
-    size = int(options.get("bytes", 5 * 1024 * 1024))
+    size = options.get("bytes", 5 * 1024 * 1024)
     return _raw(b'{"id": "' + b"x" * size + b'"}')
 
 
 def _gzip_bomb(options: dict[str, Any]) -> Response:
-    response = _raw(_bomb(int(options.get("bytes", 200 * 1024 * 1024))))
+    response = _raw(_bomb(options.get("bytes", 200 * 1024 * 1024)))
     response.headers["Content-Encoding"] = "gzip"
     return response
 

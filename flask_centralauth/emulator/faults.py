@@ -1,7 +1,7 @@
 """Misbehaviour on demand: which request goes wrong, when, and how.
 
 A :class:`Fault` is where (endpoint, match), when (after, times, probability) and what
-(action). ``fault_replies`` and ``wire`` know how each action looks.
+(action, see ``fault_actions``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from werkzeug.datastructures import Headers
 
+from .fault_actions import check_action
+
 ENDPOINTS: Final = (
     "*",
     "discovery",
@@ -27,23 +29,8 @@ ENDPOINTS: Final = (
     "logout",
     "authenticate_direct",
     "client_challenge",
+    "canary",
     "unknown",
-)
-
-#: Actions that answer instead of the endpoint, which then does nothing.
-REPLACING: Final = frozenset(
-    """error status body json redirect redirect_loop html empty invalid_json bom utf16 nan
-    huge_int deep duplicate_keys surrogate oversize gzip_bomb reset close""".split()
-)
-#: Actions on the true answer, after the endpoint did its work.
-SHAPING: Final = frozenset(
-    "pass patch content_type header truncate chunk_garbage drip slow_headers many_headers".split()
-)
-#: Actions on the redirect that brings the browser back.
-CALLBACK: Final = frozenset(
-    """drop_state wrong_state repeat_state drop_code foreign_code reuse_code strip_affirm add_affirm
-    add_iss wrong_iss repeat_param oversize_param error error_without_state crlf html_in_description
-    twice return_to old_names""".split()
 )
 
 
@@ -81,18 +68,16 @@ class Fault:
     number: int = 0
 
     def __post_init__(self) -> None:
-        allowed = CALLBACK if self.endpoint == "callback" else REPLACING | SHAPING
         if self.endpoint not in ENDPOINTS:
             raise ValueError(f"there is no endpoint {self.endpoint!r}; choose one of: {', '.join(ENDPOINTS)}")
-        if self.action not in allowed:
-            raise ValueError(
-                f"{self.endpoint} has no fault {self.action!r}; choose one of: {', '.join(sorted(allowed))}"
-            )
+        check_action(self.endpoint, self.action, self.options)
         unknown = set(self.match) - {"client_id", "email", "header"}
         if unknown:
             raise ValueError(f"match knows client_id, email and header, not {', '.join(sorted(unknown))}")
         if (self.times is not None and self.times < 1) or self.after < 0 or self.delay < 0:
             raise ValueError("times is at least 1 (or None), after and delay are not negative")
+        if not 0 <= self.probability <= 1:
+            raise ValueError("probability is between 0 and 1")
         self._released = threading.Event()
         self._caught = threading.Event()
 
@@ -242,8 +227,6 @@ def make_fault(
     if action is None:
         named = ("json", "body", "patch", "status", "header", "content_type", "redirect")
         action = next((name for name in named if name in options), "pass")
-    if action == "pass" and options:
-        raise ValueError(f"without an action there is nothing to do with {', '.join(sorted(options))}")
     return Fault(
         endpoint=endpoint,
         action=action,

@@ -101,23 +101,28 @@ class Journal(Sequence[JournalEntry]):
             self._last_number += 1
             entry = make(self._last_number)
             self._entries.append(entry)
-            self._wake()
+            self._note_change()
         return entry
 
     def close(self, entry: JournalEntry, *, status: int, verdict: str, reply: bytes) -> None:
         """Note what was answered."""
         with self._changed:
             entry.status, entry.verdict, entry.reply = status, verdict, reply
-            self._wake()
+            self._note_change()
 
     def clear(self) -> None:
         """Forget everything; numbers start again."""
         with self._changed:
             self._entries.clear()
             self._last_number = 0
-            self._wake()
+            self._note_change()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let whoever waits for a change look again."""
+        with self._changed:
+            self._note_change()
+
+    def _note_change(self) -> None:
         self._version += 1
         self._changed.notify_all()
 

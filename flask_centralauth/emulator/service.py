@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from ..errors import ErrorCode
@@ -70,6 +70,8 @@ class Service:
         seed: int | None = None,
     ) -> None:
         self.lock = threading.RLock()
+        #: Set when the server stops: answers without end, end.
+        self.closing = threading.Event()
         self.clock = Clock()
         self.journal = Journal()
         self.faults = FaultRules(seed)
@@ -99,12 +101,15 @@ class Service:
         for fields in self._seed_users:
             self.add_user(**fields)
 
-    def reset(self) -> None:
+    def reset(self, *, keep_users: bool = False) -> None:
         """Go back to how it was started: users, settings, clock, faults, journal, sessions."""
         with self.lock:
+            users = self.store.users
             self.faults.clear()
             self.clock.reset()
             self._begin()
+            if keep_users:
+                self.store.users = users
             self.journal.clear()
 
     def start_with_autologin(self, email: str | None) -> None:
@@ -139,23 +144,24 @@ class Service:
             self.store.organizations[client_id] = organization
         return organization
 
-    def rotate_secret(self, *, activate: bool = True) -> str:
-        """Return a new secret; once active the old one is refused ("CentralAuth: integration")."""
+    def rotate_secret(self, organization: Organization | None = None) -> str:
+        """Return a new secret that is not active yet ("CentralAuth: integration")."""
         with self.lock:
-            length = len(self.organization.secret.encode())
-            self.organization.next_secret = secrets.token_hex(length // 2)
-            if activate:
-                return self.activate_secret()
-            return self.organization.next_secret
+            changed = organization or self.organization
+            changed.next_secret = secrets.token_hex(len(changed.secret.encode()) // 2)
+            return changed.next_secret
 
-    def activate_secret(self) -> str:
-        """Make the secret made by :meth:`rotate_secret` the only one."""
+    def activate_secret(self, organization: Organization | None = None) -> str:
+        """Make the secret of :meth:`rotate_secret` the only one: the old one is refused.
+
+        :raises ValueError: when none is waiting.
+        """
         with self.lock:
-            if self.organization.next_secret is None:
+            changed = organization or self.organization
+            if changed.next_secret is None:
                 raise ValueError("no new secret is waiting; rotate first")
-            self.organization.secret = self.organization.next_secret
-            self.organization.next_secret = None
-            return self.organization.secret
+            changed.secret, changed.next_secret = changed.next_secret, None
+            return changed.secret
 
     # Users
 
@@ -176,6 +182,21 @@ class Service:
                     updated=now,
                     organization_id=self.organization.id,
                 )
+            return self.change_user(user, fields)
+
+    def change_user(self, user: User, fields: Mapping[str, object]) -> User:
+        """Set fields of a person, the e-mail included.
+
+        :raises ValueError: naming the field that is wrong; nothing is changed then.
+        """
+        with self.lock:
+            changed = replace(user, extra=dict(user.extra))
+            changed.change(fields)
+            taken = self.store.users.get(changed.email.lower())
+            if taken is not None and taken.id != user.id:
+                raise ValueError(f"{changed.email} belongs to somebody else")
+            if changed.email.lower() != user.email.lower():
+                self.store.users.pop(user.email.lower(), None)
             user.change(fields)
             self.store.users[user.email.lower()] = user
         return user
@@ -254,6 +275,18 @@ class Service:
             "expires_in": lifetime,
             "expires_at": expires_at,
         }
+
+    def tokens_for(
+        self, email: str, *, domain: str, ip: str | None = None, user_agent: str | None = None
+    ) -> dict[str, Any]:
+        """Return tokens of a new session of a user, as if a login had just ended.
+
+        :raises ValueError: when there cannot be such a user.
+        """
+        with self.lock:
+            user = self.user_of(email)
+            session = self.new_session(user, self.organization, {domain}, ip=ip, user_agent=user_agent)
+            return self.issue_tokens(session, user, self.organization)
 
     def next_login(self, outcome: NextLogin) -> None:
         """Queue how the next visit to the login page ends."""

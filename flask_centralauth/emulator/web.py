@@ -1,4 +1,4 @@
-"""The Flask application: routes, the journal around every request, faults in between."""
+"""Around every request: the journal, the faults, the headers, the error answers."""
 
 from __future__ import annotations
 
@@ -20,34 +20,21 @@ from .wire import CONNECTION
 
 EXTENSION_KEY: Final = "centralauth_emulator"
 CONTROL_PREFIX: Final = "/_emulator"
-BODY_LIMIT: Final = 1024 * 1024
 BROWSER_ENDPOINTS: Final = frozenset({"login", "login_choice", "login_attempt", "login_undo"})
 #: Routes that are about the emulator itself and stay out of the journal.
 SILENT_ENDPOINTS: Final = frozenset({"health", "avatar", "favicon", "static", "home"})
 
 
-def create_app(service: Service, *, control: bool = True, control_token: str | None = None) -> Flask:
-    """Return the emulator as a WSGI application.
-
-    :param control: whether the control API and the dashboard exist.
-    :param control_token: what changes through the control API must present.
-    """
-    from . import api_views, login_views
-
-    app = Flask("flask_centralauth.emulator", static_url_path=f"{CONTROL_PREFIX}/static")
-    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+def install(app: Flask, service: Service) -> None:
+    """Put the journal, the faults and the headers around every request of an application."""
     app.extensions[EXTENSION_KEY] = service
     app.before_request(_open_entry)
     app.before_request(_strike)
+    # These run in reverse: the entry is closed before the headers are added.
     app.after_request(_harden)
     app.after_request(_close_entry)
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(HTTPException, _http_error)
-    api_views.register(app)
-    login_views.register(app)
-    app.add_url_rule("/healthz", "health", lambda: {"status": "ok"})
-    return app
 
 
 def the_service() -> Service:

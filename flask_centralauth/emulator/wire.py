@@ -65,7 +65,7 @@ def _close(fault: Fault, reply: RawReply, connection: socket.socket) -> None:
 
 
 def _truncate(fault: Fault, reply: RawReply, connection: socket.socket) -> None:
-    kept = int(fault.options.get("bytes", len(reply.body) // 2))
+    kept = fault.options.get("bytes", len(reply.body) // 2)
     connection.sendall(reply.head + reply.body[:kept])
 
 
@@ -85,7 +85,7 @@ def _slow_headers(fault: Fault, reply: RawReply, connection: socket.socket) -> N
 
 
 def _send_slowly(fault: Fault, data: bytes, connection: socket.socket) -> None:
-    pause = 1 / float(fault.options.get("bytes_per_second", 1))
+    pause = 1 / fault.options.get("bytes_per_second", 1)
     for position in range(len(data)):
         connection.sendall(data[position : position + 1])
         fault.pause(pause)

@@ -232,7 +232,7 @@ def test_foreign_and_used_codes_do_not_log_in(application: Application, emulator
         ("userinfo", {"action": "drop_state"}, "has no fault"),
         ("callback", {"action": "drip"}, "has no fault"),
         ("userinfo", {"times": 0, "status": 500}, "times is at least 1"),
-        ("userinfo", {"colour": "red"}, "nothing to do with colour"),
+        ("userinfo", {"colour": "red"}, "can do nothing with colour"),
         ("userinfo", {"status": 500, "match": {"moon": "full"}}, "match knows"),
     ],
 )

@@ -1,0 +1,267 @@
+"""Control API: settings, clock, organizations, users, sessions, logins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, current_app
+
+from ..errors import ErrorCode
+from .checks import Refusal
+from .clock import read_time, wire_time
+from .control import add_all, only, required, sent_object
+from .entities import Organization, Session, User
+from .headless import LoginRefused, authorize
+from .origins import origin_of
+from .service import NextLogin
+from .web import the_service
+
+Json = dict[str, Any]
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    add_all(
+        blueprint,
+        [
+            ("/health", "control_health", health, ("GET",)),
+            ("/config", "config", show_config, ("GET",)),
+            ("/config", "change_config", change_config, ("PATCH",)),
+            ("/reset", "reset", reset, ("POST",)),
+            ("/clock", "clock", show_clock, ("GET",)),
+            ("/clock", "set_clock", set_clock, ("POST",)),
+            ("/clients", "clients", list_clients, ("GET",)),
+            ("/clients", "add_client", add_client, ("POST",)),
+            ("/clients/<client_id>", "change_client", change_client, ("PATCH",)),
+            ("/users", "users", list_users, ("GET",)),
+            ("/users", "add_user", add_user, ("POST",)),
+            ("/users/<who>", "user", show_user, ("GET",)),
+            ("/users/<who>", "change_user", change_user, ("PATCH",)),
+            ("/users/<who>", "remove_user", remove_user, ("DELETE",)),
+            ("/sessions", "sessions", list_sessions, ("GET",)),
+            ("/sessions/<session_id>/<act>", "change_session", change_session, ("POST",)),
+            ("/authorize", "authorize", log_in, ("POST",)),
+            ("/token", "token", make_tokens, ("POST",)),
+            ("/autologin", "autologin", set_autologin, ("POST",)),
+            ("/next", "next", queue_login, ("POST",)),
+        ],
+    )
+
+
+def health() -> Json:
+    """Whether it answers."""
+    return {"status": "ok"}
+
+
+def show_config() -> Json:
+    """The settings, and what an application needs to use this emulator."""
+    service = the_service()
+    return {
+        **service.settings.to_dict(),
+        "base_url": service.internal_url or service.public_url,
+        "client_id": service.organization.id,
+    }
+
+
+def change_config() -> Json:
+    """Change settings until the next reset."""
+    service = the_service()
+    changes = sent_object()
+    with service.lock:
+        service.settings = service.settings.changed(changes)
+    return show_config()
+
+
+def reset() -> Json:
+    """Back to the start; ``keep: ["users"]`` leaves the users as they are."""
+    keep = only(sent_object(), keep=list).get("keep", [])
+    if unknown := set(map(str, keep)) - {"users"}:
+        raise Refusal(ErrorCode.ENTITY_INVALID, f"only users can be kept, not {', '.join(sorted(unknown))}")
+    the_service().reset(keep_users="users" in keep)
+    return {"status": "ok"}
+
+
+def show_clock() -> Json:
+    """The emulator's time."""
+    clock = the_service().clock
+    return {"now": wire_time(clock.now()), "frozen": clock.frozen, "offset": round(clock.offset, 3)}
+
+
+def set_clock() -> Json:
+    """Move the clock: ``advance`` (seconds), ``set`` (ISO 8601), ``freeze`` (true or false)."""
+    clock = the_service().clock
+    sent = only(sent_object(), advance=(int, float), set=str, freeze=bool)
+    if "set" in sent:
+        clock.set(read_time(sent["set"]))
+    if "advance" in sent:
+        clock.advance(sent["advance"])
+    if "freeze" in sent:
+        clock.freeze() if sent["freeze"] else clock.resume()
+    return show_clock()
+
+
+def _client(organization: Organization) -> Json:
+    # The secret is for tests in other languages, which have to configure their application.
+    return {
+        "id": organization.id,
+        "secret": organization.secret,
+        "name": organization.name,
+        "nextSecret": organization.next_secret,
+    }
+
+
+def list_clients() -> Json:
+    """The organizations, with their secrets."""
+    return {"clients": [_client(organization) for organization in the_service().store.organizations.values()]}
+
+
+def add_client() -> Json:
+    """Register another organization."""
+    sent = only(sent_object(), id=str, secret=str)
+    return _client(the_service().add_organization(required(sent, "id"), sent.get("secret")))
+
+
+def change_client(client_id: str) -> Json:
+    """Make a new secret (``rotate``), make it the only one (``activate``)."""
+    service = the_service()
+    organization = service.store.organizations.get(client_id)
+    if organization is None:
+        raise Refusal(ErrorCode.ENTITY_MISSING, f"there is no organization {client_id[:80]!r}")
+    sent = only(sent_object(), rotate=bool, activate=bool)
+    if sent.get("rotate"):
+        service.rotate_secret(organization)
+    if sent.get("activate"):
+        service.activate_secret(organization)
+    return _client(organization)
+
+
+def _user(user: User) -> Json:
+    return user.to_wire(base_url=the_service().public_url, affirmed_at=user.affirmation_date)
+
+
+def _found(who: str) -> User:
+    user = the_service().find_user(who)
+    if user is None:
+        raise Refusal(ErrorCode.ENTITY_MISSING, f"there is no user {who[:80]!r}")
+    return user
+
+
+def list_users() -> Json:
+    """Everybody."""
+    return {"users": [_user(user) for user in list(the_service().store.users.values())]}
+
+
+def add_user() -> tuple[Json, int]:
+    """Register a person, or change the one with this e-mail."""
+    sent = sent_object()
+    return _user(the_service().add_user(email=required(sent, "email"), **_without(sent, "email"))), 201
+
+
+def show_user(who: str) -> Json:
+    """One person, by e-mail or id."""
+    return _user(_found(who))
+
+
+def change_user(who: str) -> Json:
+    """Change fields of a person."""
+    user = _found(who)
+    the_service().change_user(user, sent_object())
+    return _user(user)
+
+
+def remove_user(who: str) -> Json:
+    """Delete a person; their sessions end."""
+    the_service().remove_user(_found(who))
+    return {"status": "ok"}
+
+
+def _session(session: Session) -> Json:
+    return {
+        "id": session.id,
+        "email": session.email,
+        "organizationId": session.organization_id,
+        "domains": sorted(session.domains),
+        "created": wire_time(session.created),
+        "lastSeen": wire_time(session.last_seen),
+        "ip": session.ip,
+        "userAgent": session.user_agent,
+        "deviceId": session.device_id,
+        "verified": session.verified,
+        "active": session.active,
+        "reason": session.reason,
+    }
+
+
+def list_sessions() -> Json:
+    """The sessions, oldest first."""
+    return {"sessions": [_session(session) for session in list(the_service().store.sessions.values())]}
+
+
+def change_session(session_id: str, act: str) -> Json:
+    """``end`` (with a ``reason``) or ``expire`` a session, or ``rebind`` it to another browser."""
+    service = the_service()
+    session = service.store.sessions.get(session_id)
+    if session is None or act not in ("end", "expire", "rebind"):
+        raise Refusal(
+            ErrorCode.ENTITY_MISSING, "there is no such session, or no such act (end, expire, rebind)"
+        )
+    text = (str, type(None))
+    if act == "rebind":
+        sent = only(sent_object(), ip=text, user_agent=text, device_id=text)
+        for name, value in sent.items():
+            setattr(session, name, value)
+    else:
+        usual = ErrorCode.SESSION_INACTIVE if act == "end" else ErrorCode.SESSION_EXPIRED
+        session.end(only(sent_object(), reason=str).get("reason", usual))
+    return _session(session)
+
+
+def log_in() -> Json:
+    """Log in without a browser: ``url`` is where the application sent it; the answer is where it goes."""
+    text = (str, type(None))
+    sent = only(sent_object(), url=str, user=str, ip=text, user_agent=text, deny=bool, error=str, referer=str)
+    url = required(sent, "url")
+    try:
+        callback = authorize(
+            current_app._get_current_object(),  # type: ignore[attr-defined]
+            the_service(),
+            url,
+            **{"user": "alice@example.com", **_without(sent, "url")},
+        )
+    except LoginRefused as refused:
+        raise Refusal(
+            refused.code or ErrorCode.GENERIC_ERROR, refused.message or str(refused), status=400
+        ) from None
+    return {"callback": callback}
+
+
+def make_tokens() -> Json:
+    """Tokens of a new session, without a browser or an application."""
+    text = (str, type(None))
+    sent = only(sent_object(), user=str, domain=str, ip=text, user_agent=text)
+    domain = origin_of(required(sent, "domain"))
+    if domain is None:
+        raise Refusal(ErrorCode.ENTITY_INVALID, "domain is the application's origin")
+    return the_service().tokens_for(
+        required(sent, "user"), domain=domain, ip=sent.get("ip"), user_agent=sent.get("user_agent")
+    )
+
+
+def set_autologin() -> Json:
+    """Answer every login page with ``user``; null asks again."""
+    service = the_service()
+    user = only(sent_object(), user=(str, type(None))).get("user")
+    service.autologin = user
+    return {"user": user}
+
+
+def queue_login() -> Json:
+    """Decide how the next visit to the login page ends: ``user``, ``deny`` or ``error``."""
+    sent = only(sent_object(), user=str, deny=bool, error=str, message=str)
+    if not sent:
+        raise Refusal(ErrorCode.MISSING_FIELDS, "say user, deny or error")
+    the_service().next_login(NextLogin(**sent))
+    return {"status": "ok"}
+
+
+def _without(sent: Json, name: str) -> Json:
+    return {key: value for key, value in sent.items() if key != name}

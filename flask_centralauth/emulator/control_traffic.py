@@ -1,0 +1,141 @@
+"""Control API: faults and the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from ..errors import ErrorCode
+from .checks import Refusal
+from .control import add_all, required, sent_object, the_access
+from .faults import Fault, make_fault
+from .masking import entry_view
+from .scenarios import play
+from .service import Service
+from .web import the_service
+
+Json = dict[str, Any]
+HEARTBEAT_SECONDS: Final = 15.0
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    add_all(
+        blueprint,
+        [
+            ("/faults", "faults", list_faults, ("GET",)),
+            ("/faults", "add_fault", add_fault, ("POST",)),
+            ("/faults", "clear_faults", clear_faults, ("DELETE",)),
+            ("/faults/<int:number>", "remove_fault", remove_fault, ("DELETE",)),
+            ("/faults/<int:number>/release", "release_fault", release_fault, ("POST",)),
+            ("/scenario/<name>", "scenario", begin_scenario, ("POST",)),
+            ("/requests", "requests", list_requests, ("GET",)),
+            ("/requests", "clear_requests", clear_requests, ("DELETE",)),
+            ("/requests/<int:number>", "request", show_request, ("GET",)),
+            ("/events", "events", events, ("GET",)),
+        ],
+    )
+
+
+def fault_from(sent: Json) -> Fault:
+    """Return the fault that an object describes.
+
+    Either the words of ``emulator.fail()``, or ``action: {type: ..., ...}``.
+
+    :raises ValueError: when there is no such fault.
+    """
+    how = {name: value for name, value in sent.items() if name != "endpoint"}
+    action = how.get("action")
+    if isinstance(action, dict):
+        options = {name: value for name, value in action.items() if name != "type"}
+        if action.get("type") == "error" and "code" in options:
+            options["error_code"] = options.pop("code")
+        how = {**{name: value for name, value in how.items() if name != "action"}, **options}
+        how["action"] = action.get("type")
+    try:
+        return make_fault(str(required(sent, "endpoint")), **how)
+    except TypeError as problem:
+        raise ValueError(str(problem)) from None
+
+
+def list_faults() -> Json:
+    """The faults in force, with how often each struck."""
+    return {"faults": [fault.to_dict() for fault in the_service().faults]}
+
+
+def add_fault() -> tuple[Json, int]:
+    """Make calls of an endpoint go wrong."""
+    return the_service().faults.add(fault_from(sent_object())).to_dict(), 201
+
+
+def clear_faults() -> Json:
+    """Take every fault out of force."""
+    the_service().faults.clear()
+    return {"status": "ok"}
+
+
+def _fault(number: int) -> Fault:
+    found = next((fault for fault in the_service().faults if fault.number == number), None)
+    if found is None:
+        raise Refusal(ErrorCode.ENTITY_MISSING, f"there is no fault {number}")
+    return found
+
+
+def remove_fault(number: int) -> Json:
+    """Take one fault out of force."""
+    the_service().faults.remove(_fault(number))
+    return {"status": "ok"}
+
+
+def release_fault(number: int) -> Json:
+    """Let what a fault holds go on."""
+    _fault(number).release()
+    return {"status": "ok"}
+
+
+def begin_scenario(name: str) -> Json:
+    """Begin a scenario; the faults it put in force."""
+    return {"faults": [fault.to_dict() for fault in play(the_service(), name)]}
+
+
+def list_requests() -> Json:
+    """The journal; ``endpoint``, ``kind`` and ``since`` (a number) narrow it down."""
+    entries = list(the_service().journal)
+    since = request.args.get("since", 0, type=int)
+    for name in ("endpoint", "kind"):
+        if wanted := request.args.get(name):
+            entries = [entry for entry in entries if getattr(entry, name) == wanted]
+    show = the_access().show_secrets
+    return {"requests": [entry_view(e, show_secrets=show) for e in entries if e.number > since]}
+
+
+def show_request(number: int) -> Json:
+    """One request."""
+    found = next((entry for entry in the_service().journal if entry.number == number), None)
+    if found is None:
+        raise Refusal(ErrorCode.ENTITY_MISSING, f"there is no request {number}")
+    return entry_view(found, show_secrets=the_access().show_secrets)
+
+
+def clear_requests() -> Json:
+    """Forget the journal."""
+    the_service().journal.clear()
+    return {"status": "ok"}
+
+
+def events() -> Response:
+    """Server-sent events: one whenever the journal changes."""
+    response = Response(_changes(the_service()), content_type="text/event-stream; charset=utf-8")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _changes(service: Service) -> Iterator[str]:
+    version = service.journal.wait_for_change(-1, 0)
+    yield f"data: {json.dumps({'version': version})}\n\n"
+    while not service.closing.is_set():
+        newest = service.journal.wait_for_change(version, HEARTBEAT_SECONDS)
+        yield f"data: {json.dumps({'version': newest})}\n\n" if newest != version else ": still here\n\n"
+        version = newest
