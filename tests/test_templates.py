@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 from flask import Flask, render_template
+from flask_babel import Babel
 from jinja2 import DictLoader, StrictUndefined
 from jinja2.loaders import ChoiceLoader
 
+from flask_centralauth import CentralAuth, PermissionDenied
 from flask_centralauth.errors import ERRORS, CentralAuthError, ErrorCode, error_row
 
 TEMPLATES = Path(__file__).parents[1] / "flask_centralauth" / "templates"
@@ -284,6 +286,31 @@ def test_own_error_page_replaces_every_family(bare_app: Flask, name: str) -> Non
     bare_app.jinja_env.loader = ChoiceLoader([own, bare_app.jinja_loader])
 
     assert render(name).words.startswith("own page: ")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the variable _ of pages.py hides the application's own _ from its layout",
+)
+def test_layout_of_an_application_keeps_its_own_translations(tmp_path: Path) -> None:
+    (tmp_path / "templates" / "centralauth").mkdir(parents=True)
+    layout = tmp_path / "templates" / "layout.html"
+    layout.write_text("<p>{{ _('Hello %(name)s', name='you') }}</p>{% block content %}{% endblock %}")
+    base = tmp_path / "templates" / "centralauth" / "base.html"
+    base.write_text('{% extends "layout.html" %}')
+    app = Flask("shop", root_path=str(tmp_path), instance_path=str(tmp_path / "instance"))
+    app.config.update(SECRET_KEY="s" * 32, CENTRALAUTH_CLIENT_ID="shop", CENTRALAUTH_CLIENT_SECRET="s" * 32)
+    Babel(app, default_locale="de")
+    CentralAuth(app)
+
+    @app.get("/")
+    def refuse() -> str:
+        raise PermissionDenied()
+
+    page = app.test_client().get("/", headers={"Accept": "text/html"}).text
+
+    assert "Sie haben keinen Zugang" in page
+    assert "<p>Hello you</p>" in page
 
 
 def colours(css: str) -> Iterator[dict[str, str]]:
