@@ -28,13 +28,11 @@ class Clock:
         return moment_of(self.time())
 
     def advance(self, seconds: float) -> datetime:
-        """Move the clock by seconds, backwards too, and return the new time."""
-        with self._lock:
-            if self._frozen_at is None:
-                self._offset += seconds
-            else:
-                self._frozen_at += seconds
-        return self.now()
+        """Move the clock by seconds, backwards too, and return the new time.
+
+        :raises ValueError: when it would leave the calendar.
+        """
+        return self.set(moment_of(self.time() + seconds))
 
     def set(self, moment: datetime) -> datetime:
         """Jump to a moment; a naive one is read as UTC."""
@@ -78,8 +76,14 @@ class Clock:
 
 
 def moment_of(seconds: float) -> datetime:
-    """Return seconds since the epoch as an aware datetime in UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    """Return seconds since the epoch as an aware datetime in UTC.
+
+    :raises ValueError: when the calendar has no such moment.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, OSError):
+        raise ValueError(f"the calendar does not reach {seconds} seconds from 1970") from None
 
 
 def wire_time(moment: datetime | None) -> str | None:

@@ -74,8 +74,10 @@ class Fault:
         unknown = set(self.match) - {"client_id", "email", "header"}
         if unknown:
             raise ValueError(f"match knows client_id, email and header, not {', '.join(sorted(unknown))}")
-        if (self.times is not None and self.times < 1) or self.after < 0 or self.delay < 0:
-            raise ValueError("times is at least 1 (or None), after and delay are not negative")
+        if (self.times is not None and self.times < 1) or self.after < 0:
+            raise ValueError("times is at least 1 (or None), after is not negative")
+        if not 0 <= self.delay <= 86400:
+            raise ValueError("delay is between 0 and 86400 seconds")
         if not 0 <= self.probability <= 1:
             raise ValueError("probability is between 0 and 1")
         self._released = threading.Event()
