@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
+import os
 import re
+import signal
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from cachelib import FileSystemCache
 from flask import Flask
 
@@ -279,3 +282,31 @@ def test_run_says_when_a_port_is_taken(option: str) -> None:
     assert answer.returncode == 1
     assert f"port {port} is in use" in answer.stderr
     assert f"{option} {port + 1}" in answer.stderr
+
+
+@pytest.mark.timeout(400)  # the first run installs the package
+def test_run_starts_both_and_ctrl_c_stops_both() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        port, emulator_port = one.getsockname()[1], two.getsockname()[1]
+    command = [str(EXAMPLE / "run"), "--port", str(port), f"--emulator-port={emulator_port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if "Stop with Ctrl-C" in line:
+                break
+        profile = requests.get(
+            f"http://127.0.0.1:{port}/profile", headers={"Accept": "text/html"}, timeout=10
+        )
+        os.killpg(running.pid, signal.SIGINT)
+        running.communicate(timeout=20)
+
+    assert f"Open  http://127.0.0.1:{port}" in said
+    assert "alice@example.com, bob@example.com" in said
+    assert profile.url.startswith(f"http://127.0.0.1:{emulator_port}/login?")
+    assert profile.status_code == 200
+    assert running.returncode == 130
+    for stopped in (port, emulator_port):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", stopped), timeout=5)

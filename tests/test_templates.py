@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from flask_babel import Babel
 from jinja2 import DictLoader, StrictUndefined
 from jinja2.loaders import ChoiceLoader
 
-from flask_centralauth import CentralAuth, PermissionDenied
+from flask_centralauth import CentralAuth, PermissionDenied, translations
 from flask_centralauth.errors import ERRORS, CentralAuthError, ErrorCode, error_row
 
 TEMPLATES = Path(__file__).parents[1] / "flask_centralauth" / "templates"
@@ -248,6 +249,26 @@ def test_pseudo_locale_leaves_no_english(bare_app: Flask, name: str) -> None:
         page = render(name, error=error, _=pseudo)
         words = " ".join(text for within, text in page.texts if within not in ("style", "code"))
         assert not re.search(r"\w", re.sub("⟦[^⟧]*⟧", "", words)), words
+
+
+class PseudoTranslations(NullTranslations):
+    """A language in which every translated sentence can be told from one that is not."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧"
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_pseudo_locale_reaches_every_sentence_of_the_table(
+    bare_app: Flask, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translations, "_catalogue", lambda language: PseudoTranslations())
+    error = make_error(code)
+    page = render(f"centralauth/errors/{error.family}.html", error=error, _=translations.gettext)
+
+    assert f"⟦{error.row.sentence}⟧" in page.words
+    words = " ".join(text for within, text in page.texts if within not in ("style", "code"))
+    assert not re.search(r"\w", re.sub("⟦[^⟧]*⟧", "", words)), words
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
