@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pytest
 from flask import Flask, jsonify
+from hypothesis import settings
 from werkzeug.serving import make_server
 
 from .browser_client import Browser
@@ -35,6 +36,10 @@ CHROMIUM_OPTIONS: Final = (
     # Pages must need nothing from outside; what they ask for all the same fails at once.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
 )
+
+# On a busy machine an example may take long; pytest's own time limit finds the ones that hang.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 class MakeApp(Protocol):
