@@ -136,6 +136,14 @@ def test_sign_out_ends_the_login(browser: Browser, example: LiveServer) -> None:
     assert browser.fetch(f"{example.url}/greeting").status == 401
 
 
+def test_confirming_that_it_is_you_comes_back_to_the_profile(browser: Browser, example: LiveServer) -> None:
+    profile = browser.get(f"{example.url}/profile")
+    link = next(a["href"] for a in Document(profile.text).all("a") if "/affirm" in a["href"])
+    page = browser.click(link)
+
+    assert (page.status, page.path) == (200, "/profile")
+
+
 def test_user_fields_are_escaped(emulator: Emulator, example: LiveServer) -> None:
     emulator.add_user(email="<b>@example.com", gravatar="https://x.example/'\"><script>alert(1)</script>")
     page = Browser(emulator, user="<b>@example.com").get(f"{example.url}/profile")
