@@ -210,6 +210,10 @@ class CentralAuthClient:
         if reply.status != 200:
             raise _refusal(reply)
 
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
+        """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
+        return self._send("GET", url, headers=headers)
+
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
         return self._send(
             "POST", self._settings.base_url + path, data=token.encode(), auth=self._basic, **parts
