@@ -12,14 +12,19 @@ from flask.json.provider import DefaultJSONProvider
 from . import config
 from .attempts import AttemptCookies
 from .errors import CentralAuthError
-from .guards import protect, refuse_open_views
+from .guarded_views import refuse_open_views, refuse_unusable_pages
+from .guards import protect
 from .handlers import handle_error
 from .login_store import LoginStore
 from .proxies import current_user
+from .proxy_check import proxy_watch
+from .route_headers import insist_on_headers
 from .session_guard import guard_session
+from .sign_in import begin_login
+from .sign_out import sign_out
 from .state import EXTENSION_KEY, LoginHook, State, state_of
 from .user import AnonymousUser, User
-from .views import begin_login, create_blueprint, sign_out
+from .views import create_blueprint
 
 log = logging.getLogger("flask_centralauth")
 
@@ -56,7 +61,7 @@ class CentralAuth:
                 "once; to reach it elsewhere, import the object you made."
             )
         settings = config.load(app)
-        app.extensions[EXTENSION_KEY] = state = State(
+        app.extensions[EXTENSION_KEY] = State(
             settings=settings,
             attempts=AttemptCookies(settings),
             logins=LoginStore(settings, guard_session(app, settings)),
@@ -66,7 +71,9 @@ class CentralAuth:
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})
-        app.before_request(_checks_before_the_first_request(state))
+        app.before_request(_request_checks())
+        # Flask runs these in reverse: the first of the list has the last word.
+        app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
         _serialize_users(app)
         _add_commands(app)
 
@@ -105,14 +112,18 @@ class CentralAuth:
         state_of().logins.end_all(user_id)
 
 
-def _checks_before_the_first_request(state: State) -> Callable[[], None]:
+def _request_checks() -> Callable[[], None]:
+    """Return what looks for mistakes that only show while serving; then it does nothing."""
     checked = False
+    look_for_proxy = proxy_watch()
 
     def check() -> None:
         nonlocal checked
         if not checked:
             refuse_open_views()
+            refuse_unusable_pages()
             checked = True
+        look_for_proxy()
 
     return check
 

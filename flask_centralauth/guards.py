@@ -8,22 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 
 from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
+from .guarded_views import GUARDED, INSIDE_GUARD, PROTECTS, PUBLIC, is_exempt
+from .guarded_views import find_open_views as find_open_views
 from .identity import identity
-from .state import EXTENSION_KEY
 from .user import User
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Set on a view that is guarded, and on the plain function inside it.
-_GUARDED: Final = "__centralauth_guarded__"
-_INSIDE_GUARD: Final = "__centralauth_inside_guard__"
-_PUBLIC: Final = "__centralauth_public__"
 
 AFFIRMATION_SKEW: Final = timedelta(seconds=60)
 
@@ -67,8 +63,8 @@ def auth_required(
                 require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
             return current_app.ensure_sync(view)(*args, **options)
 
-        setattr(guarded, _GUARDED, True)
-        setattr(view, _INSIDE_GUARD, True)
+        setattr(guarded, GUARDED, True)
+        setattr(view, INSIDE_GUARD, True)
         return guarded
 
     return decorate if view is None else decorate(view)
@@ -76,7 +72,7 @@ def auth_required(
 
 def public(view: Callable[P, R]) -> Callable[P, R]:
     """Leave a view open below `protect`."""
-    setattr(view, _PUBLIC, True)
+    setattr(view, PUBLIC, True)
     return view
 
 
@@ -88,10 +84,11 @@ def protect(target: Flask | Blueprint) -> None:
 
     def check() -> None:
         endpoint = request.endpoint
-        if endpoint is None or request.method == "OPTIONS" or _is_exempt(endpoint):
+        if endpoint is None or request.method == "OPTIONS" or is_exempt(endpoint):
             return
         require_user()
 
+    setattr(check, PROTECTS, True)
     target.before_request(check)
 
 
@@ -115,42 +112,12 @@ def require_user(
     return user
 
 
-def find_open_views(app: Flask) -> list[str]:
-    """Return the endpoints whose ``auth_required`` stands above the route.
-
-    There the route serves the plain function and the guard is never asked.
-    """
-    return [
-        endpoint
-        for endpoint, view in app.view_functions.items()
-        if getattr(view, _INSIDE_GUARD, False) and not getattr(view, _GUARDED, False)
-    ]
-
-
-def refuse_open_views() -> None:
-    """Raise for a guard that stands where it cannot work, rather than serve the page."""
-    open_views = find_open_views(current_app)
-    if open_views:
-        raise RuntimeError(
-            f"@auth_required stands above @app.route for {', '.join(open_views)}, so the view is open. "
-            "Put @auth_required directly above the function, below the route."
-        )
-
-
 def mark_private(response: Response) -> Response:
     """Keep a page that only its user may see out of every cache, unless the view decided."""
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     response.vary.add("Cookie")
     return response
-
-
-def _is_exempt(endpoint: str) -> bool:
-    if endpoint.startswith(f"{EXTENSION_KEY}.") or endpoint.rpartition(".")[2] == "static":
-        return True
-    view = cast(Callable[..., Any], current_app.view_functions.get(endpoint))
-    view_class = getattr(view, "view_class", None)
-    return bool(getattr(view, _PUBLIC, False) or getattr(view_class, _PUBLIC, False))
 
 
 def _is_affirmed(user: User, within: float | timedelta) -> bool:

@@ -31,7 +31,7 @@ _DECODING_ROUNDS: Final = 3
 def safe_return_to(
     value: object,
     *,
-    own_origin: str,
+    own_origins: Collection[str],
     own_routes: Collection[str] = (),
     return_origins: Collection[str] = (),
 ) -> str | None:
@@ -40,7 +40,8 @@ def safe_return_to(
     An absolute URL of the own origin becomes a path, so that a forged ``Host`` header
     gains nothing.
 
-    :param own_origin: ``scheme://host[:port]`` of the application.
+    :param own_origins: ``scheme://host[:port]`` of the application; several where a proxy
+        shows people another one than the application sees.
     :param own_routes: paths of the extension's own routes, never a return path.
     :param return_origins: further origins, compared exactly.
     """
@@ -53,9 +54,9 @@ def safe_return_to(
         return None
     origin = _normal_origin(absolute)
     rest = absolute["rest"] or "/"
-    if origin == origin_of(own_origin):
+    if origin in map(origin_of, own_origins):
         return rest if _safe_path(rest, own_routes) else None
-    if origin in {origin_of(listed) for listed in return_origins} and _safe_path(rest, ()):
+    if origin in map(origin_of, return_origins) and _safe_path(rest, ()):
         return origin + rest
     return None
 

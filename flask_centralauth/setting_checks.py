@@ -111,7 +111,7 @@ def url_prefix(value: Any) -> str:
 def path_or_endpoint(value: Any) -> str:
     text = plain_text(value)
     if text.startswith("/"):
-        if safe_return_to(text, own_origin="https://localhost") is None:
+        if safe_return_to(text, own_origins=()) is None:
             raise InvalidSettingError("is not a safe path of this application. Write it like /welcome.")
     elif not _ENDPOINT.fullmatch(text):
         raise InvalidSettingError("is neither a path that starts with / nor an endpoint name.")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, current_app, url_for
+from werkzeug.exceptions import SecurityError
 
 from .attempts import AttemptCookies
 from .config import Settings
 from .login_store import LoginStore
-from .redirects import safe_return_to
+from .redirects import origin_of, safe_return_to
 from .user import User
 from .user_cache import UserCache
 
@@ -40,6 +41,7 @@ class State:
     logins: LoginStore
     login_hooks: list[LoginHook]
     users: UserCache = field(init=False)
+    warned_of_private_address: bool = field(default=False, init=False)
     _client: CentralAuthClient | None = field(default=None, init=False, repr=False)
     _flow: LoginFlow | None = field(default=None, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
@@ -72,15 +74,31 @@ class State:
         return self._flow
 
     def callback_url(self) -> str:
-        """Return the redirect URI of this request: the same bytes at both ends of a login."""
-        return self.settings.callback_url or url_for(f"{EXTENSION_KEY}.callback", _external=True)
+        """Return the redirect URI of this request: the same bytes at both ends of a login.
+
+        :raises SecurityError: it would have to be built from a Host header that is no host.
+        """
+        if self.settings.callback_url is not None:
+            return self.settings.callback_url
+        built = url_for(f"{EXTENSION_KEY}.callback", _external=True)
+        if origin_of(built) is None:
+            raise SecurityError("The Host header does not name a host.")
+        return built
+
+    def own_origins(self, request: Request) -> tuple[str, ...]:
+        """Return the origins people see this application at: the request's, and the callback's.
+
+        They differ behind a proxy that ends TLS when nothing tells the application so.
+        """
+        origin = request.host_url.rstrip("/")
+        return (origin, self.settings.callback_url) if self.settings.callback_url else (origin,)
 
     def safe_return_to(self, request: Request, value: object) -> str | None:
         """Return a checked return path of this application, or None."""
         root = request.root_path.rstrip("/")
         return safe_return_to(
             value,
-            own_origin=request.host_url.rstrip("/"),
+            own_origins=self.own_origins(request),
             own_routes=[root + route for route in self.settings.own_routes],
             return_origins=self.settings.return_origins,
         )

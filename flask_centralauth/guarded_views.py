@@ -1,0 +1,118 @@
+"""Which views are guarded, which are open, and which are open by mistake."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+
+from .errors import ConfigurationError
+from .setting_checks import did_you_mean
+from .state import EXTENSION_KEY, state_of
+
+#: Set by ``auth_required`` on what it returns, and on the plain function inside it.
+GUARDED: Final = "__centralauth_guarded__"
+INSIDE_GUARD: Final = "__centralauth_inside_guard__"
+#: Set by ``public``.
+PUBLIC: Final = "__centralauth_public__"
+#: Set on the before_request function of ``protect``.
+PROTECTS: Final = "__centralauth_protects__"
+
+
+def needs_login(path: str) -> bool:
+    """Say whether a guest who visits a path of this application is sent to login.
+
+    Knows what `auth_required` and `protect` guard, not what views decide themselves.
+    """
+    endpoint = _endpoint_at(path)
+    if endpoint is None:
+        return False
+    blueprints = endpoint.split(".")[:-1]
+    scopes = [None, *(".".join(blueprints[:depth]) for depth in range(1, len(blueprints) + 1))]
+    checks = [check for scope in scopes for check in current_app.before_request_funcs.get(scope, ())]
+    if any(getattr(guard, GUARDED, False) for guard in (current_app.view_functions.get(endpoint), *checks)):
+        return True
+    return any(getattr(check, PROTECTS, False) for check in checks) and not is_exempt(endpoint)
+
+
+def _endpoint_at(path: str, *, redirects: int = 1) -> str | None:
+    adapter = current_app.create_url_adapter(request)
+    root = request.root_path.rstrip("/")
+    if adapter is None or not path.startswith(f"{root}/"):
+        return None
+    try:
+        endpoint, _arguments = adapter.match(path.removeprefix(root).partition("?")[0], method="GET")
+    except RequestRedirect as redirect:
+        # A slash more at the end. The new address has the host and the prefix of a mount.
+        return _endpoint_at(urlsplit(redirect.new_url).path, redirects=0) if redirects else None
+    except HTTPException:
+        return None
+    return str(endpoint)
+
+
+def is_exempt(endpoint: str) -> bool:
+    """Say whether an endpoint stays open below ``protect``."""
+    if endpoint.startswith(f"{EXTENSION_KEY}.") or endpoint == state_of().settings.login_view:
+        return True
+    scope, _, name = endpoint.rpartition(".")
+    if name == "static":
+        owner = current_app.blueprints.get(scope) if scope else current_app
+        # A view that is merely called "static" is none of Flask's (attack: guard that fails open).
+        if owner is not None and owner.has_static_folder:
+            return True
+    view = current_app.view_functions.get(endpoint)
+    view_class = getattr(view, "view_class", None)
+    return bool(getattr(view, PUBLIC, False) or getattr(view_class, PUBLIC, False))
+
+
+def find_open_views(app: Flask) -> list[str]:
+    """Return the endpoints, and ``before_request`` functions, whose guard stands above the route.
+
+    There the plain function was registered and the guard is never asked.
+    """
+    registered: list[tuple[str, Any]] = list(app.view_functions.items())
+    for checks in app.before_request_funcs.values():
+        registered += [(check.__name__, check) for check in checks]
+    return [
+        name
+        for name, function in registered
+        if getattr(function, INSIDE_GUARD, False) and not getattr(function, GUARDED, False)
+    ]
+
+
+def refuse_unusable_pages() -> None:
+    """Raise for a setting that names a page nobody can be sent to.
+
+    Not in ``init_app``: views are mostly registered after it.
+
+    :raises ConfigurationError: names every problem at once.
+    """
+    settings = state_of().settings
+    views = current_app.view_functions
+    named = {
+        "CENTRALAUTH_LOGIN_VIEW": settings.login_view,
+        "CENTRALAUTH_AFTER_LOGIN": settings.after_login,
+        "CENTRALAUTH_AFTER_LOGOUT": settings.after_logout,
+    }
+    problems = [
+        f"{key}: there is no endpoint {endpoint!r}{did_you_mean(endpoint, views)}."
+        for key, endpoint in named.items()
+        if endpoint and not endpoint.startswith("/") and endpoint not in views
+    ]
+    if getattr(views.get(settings.login_view or ""), GUARDED, False):
+        problems.append("CENTRALAUTH_LOGIN_VIEW: needs a login itself; take @auth_required from it.")
+    if problems:
+        raise ConfigurationError(message="The settings of CentralAuth need attention: " + " ".join(problems))
+
+
+def refuse_open_views() -> None:
+    """Raise for a guard that stands where it cannot work, rather than serve the page."""
+    open_views = find_open_views(current_app)
+    if open_views:
+        raise RuntimeError(
+            f"@auth_required stands above @app.route for {', '.join(open_views)}, so the view is open. "
+            "Put @auth_required directly above the function, below the route (or before_request)."
+        )

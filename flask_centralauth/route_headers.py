@@ -1,0 +1,43 @@
+"""The headers of the auth routes, and of whatever else sends a browser to CentralAuth."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, current_app, request
+
+from .pages import ROUTE_HEADERS
+
+_MARK: Final = "flask_centralauth.route_headers"
+#: What an ``after_request`` of the application must not undo: a cache would hand out
+#: somebody's login, and CentralAuth refuses logins without a referrer where it checks it.
+_LASTING: Final = ("Cache-Control", "Referrer-Policy")
+
+
+def redirect(address: str, status: int) -> Response:
+    """Return a redirect with the headers of the auth routes.
+
+    Not Werkzeug's: that one rewrites the address.
+    """
+    response = current_app.response_class(status=status, headers={"Location": address})
+    return protect_route(response)
+
+
+def protect_route(response: Response) -> Response:
+    """Put the headers of the auth routes on a response."""
+    request.environ[_MARK] = True
+    response.headers.update(ROUTE_HEADERS)
+    # An HTML page here is one of ours, which has its own policy, or one the application
+    # answers in our place, which needs its own styles.
+    if response.mimetype != "text/html" or "Location" in response.headers:
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.vary.add("Cookie")
+    return response
+
+
+def insist_on_headers(response: Response) -> Response:
+    """Restore what the application's own ``after_request`` functions changed. Runs last of all."""
+    if _MARK in request.environ:
+        for name in _LASTING:
+            response.headers[name] = ROUTE_HEADERS[name]
+    return response

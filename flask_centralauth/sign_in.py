@@ -1,0 +1,166 @@
+"""Starting a login, and turning a vouched-for callback into one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Response, after_this_request, current_app, request, url_for
+from werkzeug.exceptions import Forbidden, HTTPException
+
+from .attempts import AFFIRM, COOKIE_LOST, LOGIN, Attempt
+from .errors import CentralAuthError, ErrorCode, LoginError, PermissionDenied
+from .identity import Identity, check_policy, set_identity, visitor
+from .login_store import Record
+from .notices import clear_notices, unseen_notice
+from .proxy_check import warn_of_private_address
+from .redirects import origin_of
+from .route_headers import redirect
+from .setting_checks import is_loopback
+from .signals import user_affirmed, user_logged_in
+from .state import EXTENSION_KEY, State
+from .translations import N_, gettext
+from .user import User
+from .user_cache import visitor_digest
+
+AFFIRMATION_SKEW: Final = 60
+JUST_NOW_SECONDS: Final = 30
+
+_OTHER_USER: Final = N_("Please confirm with the account you are signed in with.")
+
+
+def begin_login(
+    state: State,
+    *,
+    return_to: str | None = None,
+    email: str | None = None,
+    purpose: str = LOGIN,
+    user_id: str | None = None,
+) -> Response:
+    """Return the redirect to CentralAuth that starts a login.
+
+    :param return_to: already checked; the setting for after a login when None.
+    """
+    own_name = _loopback_name_of_callback(state)
+    if own_name is not None and purpose == LOGIN:
+        address = url_for(f"{EXTENSION_KEY}.login", return_to=return_to, email=email)
+        return redirect(own_name + address, 302)
+    _refuse_lost_session(state)
+    attempt = Attempt(
+        code_verifier="",
+        redirect_uri=state.callback_url(),
+        return_to=return_to or state.after_login(),
+        purpose=purpose,
+        user_id=user_id,
+    )
+    banner = unseen_notice() if _has_session(state) else None
+    return redirect(state.flow.begin(attempt, email=email, banner=banner), 302)
+
+
+def complete_login(state: State, attempt: Attempt) -> Response:
+    """Turn the code of the current request into a login or an affirmation.
+
+    :raises CentralAuthError: it did not work; nobody is logged in who was not before.
+    """
+    tokens = state.flow.redeem()
+    who = visitor()
+    warn_of_private_address(state, who)
+    domain = origin_of(attempt.redirect_uri) or attempt.redirect_uri
+    checked = state.client.userinfo(tokens.access_token, domain=domain, visitor=who)
+    previous = state.logins.current()
+    former = state.logins.live(previous) if previous else None
+    if attempt.purpose == AFFIRM:
+        _check_affirmation(attempt, checked, former.user if former else None)
+    check_policy(checked, state.settings)
+    answer = _run_hooks(state, checked)
+    started = state.logins.start(
+        Record(checked, time.time(), visitor_digest(who)),
+        token=tokens.access_token,
+        domain=domain,
+        lifetime=tokens.lifetime,
+    )
+    if previous is not None:
+        state.users.forget(previous)
+    state.users.remember(started, checked, who)
+    set_identity(Identity(checked, started))
+    clear_notices()
+    _remember_success(state, attempt)
+    application = current_app._get_current_object()  # type: ignore[attr-defined]
+    if attempt.purpose == AFFIRM:
+        user_affirmed.send(application, user=checked)
+    else:
+        switched_from = former.user if former and former.user != checked else None
+        user_logged_in.send(application, user=checked, previous=switched_from)
+    return answer or redirect(attempt.return_to, 303)
+
+
+def _loopback_name_of_callback(state: State) -> str | None:
+    """Return the callback's origin when the browser calls this machine by another name.
+
+    ``localhost`` and ``127.0.0.1`` are one machine with two cookie jars: a login started
+    at one never finishes at the other.
+    """
+    if state.settings.callback_url is None:
+        return None
+    here, there = urlsplit(request.host_url), urlsplit(state.settings.callback_url)
+    one_machine = (
+        (here.scheme, here.port) == (there.scheme, there.port)
+        and is_loopback(here.hostname)
+        and is_loopback(there.hostname)
+    )
+    return origin_of(state.settings.callback_url) if one_machine and here.hostname != there.hostname else None
+
+
+def _refuse_lost_session(state: State) -> None:
+    """Stop a browser that has just logged in and brings no session: it would go round for ever."""
+    last = state.attempts.last_outcome(request)
+    if last is not None and last[0] == 0 and last[1] < JUST_NOW_SECONDS and not _has_session(state):
+        raise LoginError(
+            ErrorCode.STATE_INVALID,
+            "the browser did not keep the session cookie of the login it has just finished",
+            public_message=gettext(COOKIE_LOST),
+            hint="Check SESSION_COOKIE_SECURE (not on http), SESSION_COOKIE_SAMESITE (Lax), "
+            "SESSION_COOKIE_DOMAIN and SESSION_COOKIE_PATH.",
+        )
+
+
+def _has_session(state: State) -> bool:
+    """Say whether the browser sent a session cookie; asking the session would touch it."""
+    return state.settings.session_cookie_name in request.cookies
+
+
+def _check_affirmation(attempt: Attempt, checked: User, former: User | None) -> None:
+    """Refuse an affirmation by anybody but the user who is logged in (attack: affirm as another)."""
+    if former is None or not checked.id == attempt.user_id == former.id:
+        raise PermissionDenied(
+            ErrorCode.NO_PERMISSION, "affirmed as another user", public_message=gettext(_OTHER_USER)
+        )
+    date = checked.affirmation_date
+    age = None if date is None else time.time() - date.timestamp()
+    if age is None or not -AFFIRMATION_SKEW <= age <= attempt.age + AFFIRMATION_SKEW:
+        raise PermissionDenied(ErrorCode.NO_PERMISSION, "CentralAuth reports no affirmation of just now")
+
+
+def _run_hooks(state: State, checked: User) -> Response | None:
+    answer: Any = None
+    for hook in tuple(state.login_hooks):
+        try:
+            answer = hook(checked) or answer
+        except CentralAuthError:
+            raise
+        except HTTPException as refusal:
+            if refusal.code != Forbidden.code:
+                raise
+            own_words = refusal.description if refusal.description != Forbidden.description else None
+            raise PermissionDenied(
+                ErrorCode.NO_PERMISSION, "refused by on_login", public_message=own_words
+            ) from refusal
+    return None if answer is None else current_app.make_response(answer)
+
+
+def _remember_success(state: State, attempt: Attempt) -> None:
+    @after_this_request
+    def remember(response: Response) -> Response:
+        state.attempts.save_outcome(response, 0, secure=attempt.redirect_uri.startswith("https:"))
+        return response

@@ -1,0 +1,58 @@
+"""Ending the login of a browser, and where the person lands."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from flask import Response, after_this_request, current_app, request
+
+from .errors import CentralAuthError
+from .identity import ANONYMOUS, Identity, set_identity
+from .notices import notify
+from .signals import user_logged_out
+from .state import State
+from .translations import N_, gettext
+
+log = logging.getLogger("flask_centralauth")
+
+_ELSEWHERE: Final = N_(
+    "You are signed out here. CentralAuth could not be reached, so you may still be signed in elsewhere."
+)
+
+
+def sign_out(state: State, *, everywhere: bool | None = None) -> None:
+    """End the request's login here, and at CentralAuth when that is wanted.
+
+    Signing out here never waits for CentralAuth to be well.
+
+    :param everywhere: overrides ``CENTRALAUTH_LOGOUT_EVERYWHERE``.
+    :raises ServiceUnavailable: the session store cannot be asked, so the login lives on.
+    """
+    login = state.logins.current()
+    record = state.logins.live(login) if login is not None else None
+    state.logins.end(login)
+    _forget_outcome(state)
+    if login is None:
+        return
+    state.users.forget(login)
+    set_identity(Identity(ANONYMOUS))
+    if record is not None:
+        application = current_app._get_current_object()  # type: ignore[attr-defined]
+        user_logged_out.send(application, user=record.user, login_id=login.login_id)
+    if state.settings.logout_everywhere if everywhere is None else everywhere:
+        try:
+            state.client.logout(login.token)
+        except CentralAuthError as problem:
+            log.warning("Signed out here, but not at CentralAuth: %s", problem)
+            notify(gettext(_ELSEWHERE), state.settings.flash_category)
+            state.logins.renew_session_id()
+
+
+def _forget_outcome(state: State) -> None:
+    current = request._get_current_object()  # type: ignore[attr-defined]
+
+    @after_this_request
+    def forget(response: Response) -> Response:
+        state.attempts.forget_outcome(response, current)
+        return response
