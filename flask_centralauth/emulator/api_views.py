@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
+from ..errors import ErrorCode
 from ..protocol import (
     DISCOVERY_PATH,
     EMULATOR_DISCOVERY_MARK,
@@ -29,6 +30,8 @@ def register(app: Flask) -> None:
     app.add_url_rule(VERIFY_PATH, "verify", verify, methods=["POST"])
     app.add_url_rule(USERINFO_PATH, "userinfo", show_user, methods=["POST"])
     app.add_url_rule(LOGOUT_PATH, "logout", logout, methods=["POST"])
+    app.add_url_rule("/api/v1/client_challenge/<client_id>", "client_challenge", client_challenge)
+    app.add_url_rule("/deeplink/app_callback", "deeplink", deeplink)
     app.add_url_rule("/canary", "canary", canary, methods=["GET", "POST"])
 
 
@@ -77,6 +80,23 @@ def logout() -> Response:
     """The end of a session."""
     _about(end_session(the_service(), request.headers.get("Authorization"), request.get_data(), the_checks()))
     return Response(b"", 200, content_type="text/plain; charset=utf-8")
+
+
+def client_challenge(client_id: str) -> dict[str, Any]:
+    """A nonce for a native application's assertion."""
+    service = the_service()
+    the_checks().require(
+        client_id in service.store.organizations,
+        "client id is known",
+        ErrorCode.ORGANIZATION_ID_MISSING,
+        f"there is no organization {client_id[:80]!r}",
+    )
+    return {"nonce": service.new_id("nonce"), "challenge": service.new_id("nonce")}
+
+
+def deeplink() -> Response:
+    """Where the browser of a native application ends; the system opens the application."""
+    return Response(b"You can close this page.\n", 200, content_type="text/plain; charset=utf-8")
 
 
 def canary() -> Response:

@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Flask
 
-from . import api_views, login_views, web
+from . import api_views, login_views, mail_views, web
 from .control import ControlAccess, register_control
 from .service import Service
 
@@ -28,6 +28,7 @@ def create_app(
     web.install(app, service)
     api_views.register(app)
     login_views.register(app)
+    mail_views.register(app)
     app.add_url_rule("/healthz", "health", lambda: {"status": "ok"})
     if control:
         register_control(app, ControlAccess(token=control_token, show_secrets=show_secrets))

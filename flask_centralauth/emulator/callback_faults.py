@@ -12,9 +12,8 @@ from typing import Any, Final
 from ..errors import ErrorCode
 from .entities import Code
 from .faults import Fault
+from .login_outcome import Params
 from .service import Service
-
-Params = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)

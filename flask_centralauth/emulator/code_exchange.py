@@ -84,6 +84,13 @@ def _known_code(
         ErrorCode.SESSION_INVALID,
         "this code was used before; the session it opened is ended",
     )
+    if code.app_id is not None:
+        checks.require(
+            (code.device_id or "") == form.get("device_id", ""),
+            "device_id is the login's",
+            ErrorCode.ENTITY_INVALID,
+            "device_id differs from the one of the login",
+        )
     checks.require(
         service.clock.time() - code.issued <= service.settings.code_lifetime,
         "code is fresh",

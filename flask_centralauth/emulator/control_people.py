@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
 
 from ..errors import ErrorCode
 from .checks import Refusal
 from .clock import read_time, wire_time
 from .control import add_all, only, required, sent_object
-from .entities import Organization, Session, User
+from .entities import Mail, Organization, Session, User
 from .headless import LoginRefused, authorize
+from .mailbox import Mailbox
 from .origins import origin_of
 from .service import NextLogin
 from .web import the_service
@@ -39,6 +40,8 @@ def add_routes(blueprint: Blueprint) -> None:
             ("/users/<who>", "remove_user", remove_user, ("DELETE",)),
             ("/sessions", "sessions", list_sessions, ("GET",)),
             ("/sessions/<session_id>/<act>", "change_session", change_session, ("POST",)),
+            ("/mailbox", "mailbox", list_mails, ("GET",)),
+            ("/mailbox/latest", "latest_mail", latest_mail, ("GET",)),
             ("/authorize", "authorize", log_in, ("POST",)),
             ("/token", "token", make_tokens, ("POST",)),
             ("/autologin", "autologin", set_autologin, ("POST",)),
@@ -197,22 +200,52 @@ def list_sessions() -> Json:
 
 
 def change_session(session_id: str, act: str) -> Json:
-    """``end`` (with a ``reason``) or ``expire`` a session, or ``rebind`` it to another browser."""
+    """``end`` (with a ``reason``), ``expire``, ``unverify`` or ``rebind`` a session to another browser."""
     service = the_service()
     session = service.store.sessions.get(session_id)
-    if session is None or act not in ("end", "expire", "rebind"):
+    if session is None or act not in ("end", "expire", "rebind", "unverify"):
         raise Refusal(
-            ErrorCode.ENTITY_MISSING, "there is no such session, or no such act (end, expire, rebind)"
+            ErrorCode.ENTITY_MISSING,
+            "there is no such session, or no such act (end, expire, rebind, unverify)",
         )
     text = (str, type(None))
     if act == "rebind":
         sent = only(sent_object(), ip=text, user_agent=text, device_id=text)
         for name, value in sent.items():
             setattr(session, name, value)
+    elif act == "unverify":
+        session.verified = False
     else:
         usual = ErrorCode.SESSION_INACTIVE if act == "end" else ErrorCode.SESSION_EXPIRED
         session.end(only(sent_object(), reason=str).get("reason", usual))
     return _session(session)
+
+
+def _mail(mail: Mail) -> Json:
+    return {
+        "number": mail.number,
+        "to": mail.to,
+        "subject": mail.subject,
+        "sent": wire_time(mail.sent),
+        "loginAttemptId": mail.attempt_id,
+        "link": mail.link,
+        "undoLink": mail.undo_link,
+        "sentence": mail.sentence,
+        "code": mail.code,
+    }
+
+
+def list_mails() -> Json:
+    """The mailbox, oldest first."""
+    return {"mails": [_mail(mail) for mail in Mailbox(the_service())]}
+
+
+def latest_mail() -> Json:
+    """The newest mail, or the newest one ``to`` an address."""
+    try:
+        return _mail(Mailbox(the_service()).latest(request.args.get("to")))
+    except LookupError as problem:
+        raise Refusal(ErrorCode.ENTITY_MISSING, str(problem)) from None
 
 
 def log_in() -> Json:

@@ -21,6 +21,7 @@ from .entities import Session, User
 from .faults import Fault, make_fault
 from .headless import authorize
 from .journal import Journal
+from .mailbox import Mailbox
 from .scenarios import play
 from .server import Server
 from .service import DEFAULT_CLIENT_ID, NextLogin, SeedUser, Service
@@ -85,6 +86,7 @@ class Emulator:
             self.service, control=control, control_token=control_token, show_secrets=show_secrets
         )
         self.sessions = SessionList(self.service)
+        self.mailbox = Mailbox(self.service)
         self._address = (host, port)
         self._public_url = public_url
         self._log = log

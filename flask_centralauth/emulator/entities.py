@@ -184,5 +184,35 @@ class Mail:
     attempt_id: str
     link: str
     undo_link: str
-    challenge: str | None = None
+    sentence: str
     code: str | None = None
+
+
+@dataclass(kw_only=True)
+class MailLogin:
+    """A login that waits for somebody to open a mail.
+
+    ``kind`` is ``link``, ``challenge`` (pick the right of three numbers) or ``code``
+    (type it in); ``method`` says which browser gets logged in: ``local`` the one that
+    opens the mail, ``remote`` the one that asked, ``userPick`` either.
+    """
+
+    id: str
+    token: str = field(repr=False)
+    organization_id: str
+    user_id: str
+    email: str
+    redirect_uri: str
+    state: str | None
+    started: float
+    sentence: str
+    kind: str = "link"
+    method: str = "local"
+    code_challenge: str | None = None
+    affirm: bool = False
+    page_attempt_id: str | None = None
+    numbers: tuple[str, ...] = ()
+    answer: str = field(default="", repr=False)
+    confirmed: bool = False
+    dead: bool = False
+    code: str | None = field(default=None, repr=False)

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from .login_views import ATTEMPT_HEADER, LOGIN_IP, LOGIN_USER_AGENT
+from .login_views import ATTEMPT_HEADER
+from .sending_back import LOGIN_IP, LOGIN_USER_AGENT
 from .service import Service
 
 

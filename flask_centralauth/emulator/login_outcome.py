@@ -5,6 +5,7 @@ Source: ``CentralAuth: callback``; RFC 6749 §4.1.2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from ..errors import ErrorCode
 from .checks import Refusal
 from .entities import Attempt, Code, User
 from .service import NextLogin, Service
-from .settings import SERVICE_CODES
+from .settings import SERVICE_CODES, Settings
 
 MAGIC: Final = "error+"
 #: Codes that userinfo answers later; the login itself works for such a magic user.
@@ -30,7 +31,15 @@ SESSION_CODES: Final = frozenset(
     )
 )
 _BY_LOWER: Final = {code.lower(): code for code in SERVICE_CODES}
+Params = list[tuple[str, str]]
 DENIED_MESSAGE: Final = "The login was denied."
+#: How a simulated passkey can fail, by the word on the page.
+PASSKEY_CODES: Final[Mapping[str, str]] = {
+    "missing": ErrorCode.PASSKEY_DATA_MISSING,
+    "expired": ErrorCode.PASSKEY_DATA_EXPIRED,
+    "invalid": ErrorCode.PASSKEY_DATA_INVALID,
+    "other organization": ErrorCode.PASSKEY_WRONG_ORGANIZATION,
+}
 
 
 def magic_code(email: str) -> str | None:
@@ -39,7 +48,7 @@ def magic_code(email: str) -> str | None:
     return _BY_LOWER.get(local_part[len(MAGIC) :]) if local_part.startswith(MAGIC) else None
 
 
-def callback_url(redirect_uri: str, params: list[tuple[str, str]]) -> str:
+def callback_url(redirect_uri: str, params: Params) -> str:
     """Return the redirect URI with parameters added; its own query stays as it is."""
     joint = "&" if "?" in redirect_uri else "?"
     return f"{redirect_uri}{joint}{urlencode(params)}"
@@ -47,13 +56,13 @@ def callback_url(redirect_uri: str, params: list[tuple[str, str]]) -> str:
 
 def granted(
     service: Service, attempt: Attempt, user: User, *, ip: str | None, user_agent: str | None
-) -> list[tuple[str, str]]:
+) -> Params:
     """Return the callback parameters of a login that worked: a fresh one-time code.
 
     The address and browser are what hijack protection compares with later.
     """
     if (magic := magic_code(user.email)) and magic not in SESSION_CODES:
-        return refused(attempt, magic, f"{user.email} always ends like this.")
+        return refused(attempt.state, magic, f"{user.email} always ends like this.")
     code = Code(
         value=service.new_id("code"),
         organization_id=attempt.organization_id,
@@ -68,34 +77,64 @@ def granted(
         affirm=attempt.affirm,
     )
     service.keep(service.store.codes, code.value, code)
+    return code_params(code, attempt.state)
+
+
+def code_params(code: Code, state: str | None) -> Params:
+    """Return the callback parameters that carry a code."""
     params = [("code", code.value)]
-    if attempt.state is not None:
-        params.append(("state", attempt.state))
-    if attempt.affirm:
+    if state is not None:
+        params.append(("state", state))
+    if code.affirm:
         params.append(("affirm", "1"))
     return params
 
 
-def refused(attempt: Attempt, code: str, message: str) -> list[tuple[str, str]]:
+def refused(state: str | None, code: str, message: str) -> Params:
     """Return the callback parameters of a login that failed."""
     params = [("error", str(code)), ("error_description", message)]
-    if attempt.state is not None:
-        params.append(("state", attempt.state))
+    if state is not None:
+        params.append(("state", state))
     return params
+
+
+def chosen(form: Mapping[str, str], settings: Settings) -> NextLogin:
+    """Return how a person answered the login page.
+
+    :raises Refusal: for an answer that is on no page.
+    """
+    if "deny" in form:
+        return NextLogin(deny=True)
+    if code := form.get("error"):
+        if code not in SERVICE_CODES:
+            raise Refusal(ErrorCode.ENTITY_INVALID, f"There is no error code {code[:80]!r}.")
+        return NextLogin(error=code, message=form.get("message") or None)
+    connection = form.get("connection", "email")
+    if connection not in settings.connections:
+        return NextLogin(
+            error=ErrorCode.CONNECTION_MISSING, message=f"The connection {connection[:40]!r} is not enabled."
+        )
+    if form.get("captcha") == "wrong":
+        return NextLogin(error=ErrorCode.CAPTCHA_INVALID, message="The captcha was not solved.")
+    if connection == "passkey" and (code := PASSKEY_CODES.get(form.get("passkey", ""))):
+        return NextLogin(error=code, message="The passkey did not work.")
+    return NextLogin(user=form.get("email", "").strip())
 
 
 def answered(
     service: Service, attempt: Attempt, outcome: NextLogin, *, ip: str | None, user_agent: str | None
-) -> list[tuple[str, str]]:
+) -> Params:
     """Return the callback parameters of an outcome that was decided beforehand."""
     if outcome.deny:
-        return refused(attempt, ErrorCode.ACCESS_DENIED, outcome.message or DENIED_MESSAGE)
+        return refused(attempt.state, ErrorCode.ACCESS_DENIED, outcome.message or DENIED_MESSAGE)
     if outcome.error is not None:
-        return refused(attempt, outcome.error, outcome.message or f"The login ended with {outcome.error}.")
+        return refused(
+            attempt.state, str(outcome.error), outcome.message or f"The login ended with {outcome.error}."
+        )
     try:
         user = service.user_of(outcome.user or "")
     except ValueError as problem:
-        return refused(attempt, ErrorCode.ENTITY_INVALID, str(problem))
+        return refused(attempt.state, ErrorCode.ENTITY_INVALID, str(problem))
     return granted(service, attempt, user, ip=ip, user_agent=user_agent)
 
 

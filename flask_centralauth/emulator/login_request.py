@@ -123,6 +123,13 @@ def check_request(
             ErrorCode.MISSING_FIELDS,
             f"more than once: {', '.join(name[:40] for name in repeated)}",
         )
+    if native:
+        checks.require(
+            f"{query['app_id']} {query['redirect_uri']}" in settings.native_apps,
+            "app_id and redirect_uri are a registered native application",
+            ErrorCode.ENTITY_INVALID,
+            f"there is no native application {query['app_id'][:80]!r} with this redirect_uri",
+        )
     return Attempt(
         id=service.new_id("attempt"),
         organization_id=organization.id,

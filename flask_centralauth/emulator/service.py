@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from ..errors import ErrorCode
 from .clock import Clock, moment_of, wire_time
-from .entities import Attempt, Code, Mail, Organization, Session, User, checked_email
+from .entities import Attempt, Code, Mail, MailLogin, Organization, Session, User, checked_email
 from .faults import FaultRules
 from .journal import Journal
 from .settings import Settings
@@ -54,6 +54,13 @@ class Store:
     codes: dict[str, Code] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     mails: list[Mail] = field(default_factory=list)
+    mail_logins: dict[str, MailLogin] = field(default_factory=dict)
+    #: By address: when the next mail may be asked for, and the wait before it.
+    mail_waits: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: By client: when it called.
+    calls: dict[str, deque[float]] = field(default_factory=dict)
+    #: By cookie: the id of who is logged in with that browser.
+    browsers: dict[str, str] = field(default_factory=dict)
     next_logins: deque[NextLogin] = field(default_factory=deque)
 
 

@@ -114,6 +114,8 @@ class Settings:
     login_ip: str | None = None
     login_attempt_type: str = "link"
     login_method: str = "local"
+    #: Native applications as ``app_id redirect_uri``; they log in without a secret.
+    native_apps: tuple[str, ...] = ()
     #: HTTP status by error code; 400 for a code that is not listed.
     statuses: dict[str, int] = field(
         default_factory=lambda: {str(code): n for code, n in DEFAULT_STATUS.items()}
@@ -126,6 +128,7 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of: {offered}")
         self.whitelist = _words("whitelist", self.whitelist)
         self.connections = _words("connections", self.connections)
+        self.native_apps = _words("native_apps", self.native_apps)
 
     @property
     def strict(self) -> bool:

@@ -15,6 +15,7 @@ from .client_credentials import basic_credentials
 from .fault_replies import error_reply, refusal_reply, replaced, shaped
 from .faults import Fault, RequestFacts
 from .journal import API, BROWSER, JournalEntry
+from .rate_limit import count_call
 from .service import Service
 from .wire import CONNECTION
 
@@ -30,6 +31,7 @@ def install(app: Flask, service: Service) -> None:
     app.extensions[EXTENSION_KEY] = service
     app.before_request(_open_entry)
     app.before_request(_strike)
+    app.before_request(_limit)
     # These run in reverse: the entry is closed before the headers are added.
     app.after_request(_harden)
     app.after_request(_close_entry)
@@ -117,6 +119,13 @@ def _strike() -> Response | None:
     response = replaced(fault, service.settings)
     g.replaced = response is not None
     return response
+
+
+def _limit() -> None:
+    entry = the_entry()
+    if entry is not None and entry.kind == API and entry.endpoint != "unknown":
+        credentials = basic_credentials(request.headers.get("Authorization"))
+        count_call(the_service(), credentials[0] if credentials else entry.remote_addr)
 
 
 def _email_of(entry: JournalEntry) -> str | None:

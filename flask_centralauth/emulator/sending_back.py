@@ -1,0 +1,43 @@
+"""The redirect that brings a browser back to the application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, request
+from werkzeug.datastructures import Headers
+
+from .callback_faults import Callback, tampered
+from .faults import RequestFacts
+from .login_outcome import callback_url
+from .service import Service
+from .web import the_entry
+
+#: Keys of the WSGI environ by which a login without a browser says who it is.
+LOGIN_IP: Final = "flask_centralauth.emulator.login_ip"
+LOGIN_USER_AGENT: Final = "flask_centralauth.emulator.login_user_agent"
+
+
+def login_device() -> tuple[str | None, str | None]:
+    """Return the address and the browser that hijack protection will compare with.
+
+    A login without a browser may leave both open: the first userinfo call decides then.
+    """
+    environ = request.environ
+    ip: str | None = environ.get(LOGIN_IP, request.remote_addr)
+    user_agent: str | None = environ.get(LOGIN_USER_AGENT, request.headers.get("User-Agent", ""))
+    return ip, user_agent
+
+
+def sent_back(service: Service, callback: Callback, *, email: str | None) -> Response:
+    """Return the redirect to the application, tampered with when a fault says so."""
+    fault = service.faults.take(RequestFacts("callback", None, email, Headers(request.headers)))
+    if fault is not None:
+        fault.hold()
+        callback = tampered(service, fault, callback)
+        if (entry := the_entry()) is not None:
+            entry.fault = f"callback: {fault}"
+    # Not flask.redirect(): the redirect URI goes back byte for byte.
+    response = Response(b"", 302, content_type="text/plain; charset=utf-8")
+    response.headers["Location"] = callback_url(callback.redirect_uri, callback.params)
+    return response
