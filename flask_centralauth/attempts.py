@@ -116,6 +116,18 @@ class AttemptCookies:
                     return attempt
         return None
 
+    def has_unreadable(self, request: Request, state: str) -> bool:
+        """Say whether the browser has a cookie for a state that this application cannot read.
+
+        Then login and callback were served with different keys.
+        """
+        values = (
+            value
+            for secure in (True, False)
+            for value in request.cookies.getlist(self._name(state, secure=secure))
+        )
+        return any(self._started(value) == 0 for value in values)
+
     def forget(self, response: Response, request: Request, state: str) -> None:
         """Delete the attempt's cookie: it counts once."""
         for name in (self._name(state, secure=secure) for secure in (True, False)):

@@ -20,6 +20,7 @@ from flask import Flask
 from . import setting_checks as checks
 from .errors import ConfigurationError
 from .protocol import SECRET_LENGTHS, THEME_KEYS, TRANSLATION_KEYS
+from .redirects import safe_return_to
 from .setting_checks import InvalidSettingError, OptionalWords
 
 log = logging.getLogger("flask_centralauth")
@@ -28,7 +29,7 @@ PREFIX: Final = "CENTRALAUTH_"
 ROUTES: Final = ("login", "callback", "user", "logout", "affirm")
 MINIMUM_SECRET_KEY: Final = 16
 
-_MISSING: Final = object()
+_REQUIRED: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,14 @@ def load(app: Flask) -> Settings:
         values["secret_keys"] = _secret_keys(app)
     except InvalidSettingError as problem:
         problems.append(f"SECRET_KEY: {problem}")
+    if _leads_back_to_login(values):
+        problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise ConfigurationError(message=f"The settings of CentralAuth need attention:\n{listed}")
     _warn_of_unknown_keys(app.config)
     _warn_of_token_length(values["client_secret"])
+    _warn_of_callback(app, values["callback_url"], values["url_prefix"])
     return Settings(
         **values,
         session_lifetime=int(app.permanent_session_lifetime.total_seconds()),
@@ -144,20 +148,17 @@ def use_embedded_engine(app: Flask, engine: object) -> None:
 
 
 def _read(app: Flask, setting: Setting) -> Any:
-    value = app.config.get(setting.key, _MISSING)
-    if value is _MISSING and setting.name == "client_secret":
+    # None is what os.environ.get() and from_prefixed_env() leave for a setting that is not there.
+    value = app.config.get(setting.key)
+    if value is None and setting.name == "client_secret":
         value = _secret_from_file(app)
-    if value is _MISSING and setting.environment:
-        value = os.environ.get(setting.environment, _MISSING)
-    if value is _MISSING:
-        if setting.default is _MISSING:
-            raise InvalidSettingError(
-                f"is missing. Set it, or the environment variable {setting.environment}."
-            )
-        return setting.default
-    if value is None and setting.default is not _MISSING:
-        return setting.default
-    return setting.read(_tidied(setting, value))
+    if value is None and setting.environment:
+        value = os.environ.get(setting.environment)
+    if value is not None:
+        return setting.read(_tidied(setting, value))
+    if setting.default is _REQUIRED:
+        raise InvalidSettingError(f"is missing. Set it, or the environment variable {setting.environment}.")
+    return setting.default
 
 
 def _tidied(setting: Setting, value: Any) -> Any:
@@ -173,10 +174,18 @@ def _tidied(setting: Setting, value: Any) -> Any:
     return tidy
 
 
-def _secret_from_file(app: Flask) -> Any:
+def _leads_back_to_login(values: Mapping[str, Any]) -> bool:
+    target: str = values.get("after_login") or ""
+    if not target.startswith("/"):
+        return target.startswith("centralauth.")
+    own_routes = [f"{values.get('url_prefix')}/{route}" for route in ROUTES]
+    return safe_return_to(target, own_origins=(), own_routes=own_routes) is None
+
+
+def _secret_from_file(app: Flask) -> str | None:
     path = app.config.get("CENTRALAUTH_CLIENT_SECRET_FILE")
     if path is None:
-        return _MISSING
+        return None
     try:
         return Path(path).read_text("utf-8").strip()
     except (OSError, TypeError, ValueError) as error:
@@ -215,9 +224,28 @@ def _warn_of_token_length(secret: str) -> None:
         )
 
 
+def _warn_of_callback(app: Flask, callback_url: str | None, url_prefix: str) -> None:
+    route = f"{url_prefix}/callback"
+    if callback_url is not None:
+        if urlsplit(callback_url).path.endswith(route):
+            return
+        log.warning(
+            "CENTRALAUTH_CALLBACK_URL does not end in %s, where this application answers. Unless a proxy "
+            "changes the path, logins will end on a page that does not exist.",
+            route,
+        )
+    elif not (app.debug or app.testing or app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")):
+        log.warning(
+            "The Host header, which anybody can choose, decides where logins come back to. Set "
+            "CENTRALAUTH_CALLBACK_URL to the whole address, for example https://app.example%s, or "
+            "Flask's TRUSTED_HOSTS.",
+            route,
+        )
+
+
 SETTINGS: Final = (
-    Setting("client_id", checks.client_id, _MISSING, "Organization id.", "AUTH_ORGANIZATION_ID"),
-    Setting("client_secret", checks.credential, _MISSING, "Client secret.", "AUTH_SECRET", secret=True),
+    Setting("client_id", checks.client_id, _REQUIRED, "Organization id.", "AUTH_ORGANIZATION_ID"),
+    Setting("client_secret", checks.credential, _REQUIRED, "Client secret.", "AUTH_SECRET", secret=True),
     Setting("base_url", checks.base_url, "https://centralauth.com", "Where CentralAuth is.", "AUTH_BASE_URL"),
     Setting("callback_url", checks.callback_url, None, "The exact redirect URI."),
     Setting("url_prefix", checks.url_prefix, "/api/auth", "Where the routes are mounted."),

@@ -75,7 +75,7 @@ def find_open_views(app: Flask) -> list[str]:
     """
     registered: list[tuple[str, Any]] = list(app.view_functions.items())
     for checks in app.before_request_funcs.values():
-        registered += [(check.__name__, check) for check in checks]
+        registered += [(getattr(check, "__name__", repr(check)), check) for check in checks]
     return [
         name
         for name, function in registered

@@ -26,7 +26,15 @@ from .attempts import COOKIE_LOST, Attempt, AttemptCookies
 from .client import CentralAuthClient, Tokens
 from .config import Settings
 from .errors import ConfigurationError, ErrorCode, LoginError
-from .protocol import CALLBACK_ERROR_NAMES, EMULATOR_TOKEN_MARK, LOGIN_PATH, VERIFY_PATH
+from .protocol import (
+    CALLBACK_ERROR_NAMES,
+    EMULATOR_TOKEN_MARK,
+    LOGIN_PATH,
+    THEME_KEYS,
+    TRANSLATION_KEYS,
+    VERIFY_PATH,
+)
+from .setting_checks import InvalidSettingError, OptionalWords, checked_words
 from .translations import gettext
 
 log = logging.getLogger("flask_centralauth")
@@ -38,7 +46,7 @@ MAX_EMAIL: Final = 254
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-_ERROR_NAME: Final = re.compile(r"[A-Za-z_]{1,64}")
+_ERROR_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +119,12 @@ class LoginFlow:
         if banner:
             # The documentation has one name, the official client sends the other.
             parameters |= {"error_message": banner, "error_description": banner}
-        for name, words in (
-            ("translations", self._settings.translations),
-            ("theme_settings", self._settings.theme),
+        for name, words, allowed in (
+            ("translations", self._settings.translations, TRANSLATION_KEYS),
+            ("theme_settings", self._settings.theme, THEME_KEYS),
         ):
-            chosen = words() if callable(words) else words
-            if chosen:
-                parameters[name] = base64.b64encode(json.dumps(chosen).encode()).decode()
+            if chosen := _words_of_today(name, words, allowed):
+                parameters[name] = base64.b64encode(json.dumps(dict(chosen)).encode()).decode()
         started = self._oauth.create_authorization_url(
             attempt.redirect_uri, state=self._attempts.new_state(), **parameters
         )
@@ -162,18 +169,24 @@ class LoginFlow:
     def unvouched(self, callback: Callback, *, used_before: bool) -> LoginError:
         """Return the error of a callback that no attempt of this browser vouches for."""
         own = not used_before and self._attempts.is_own_recent_state(callback.state)
+        if self._attempts.has_unreadable(request, callback.state):
+            hint = (
+                "The browser has the cookie of this login, but its signature was made with another "
+                "SECRET_KEY; do all workers share it?"
+            )
+        elif own and not request.cookies:
+            hint = (
+                "This browser did not send back the cookie of a login it started a moment ago. Check "
+                "CENTRALAUTH_CALLBACK_URL (https sets Secure cookies) and that login and callback have the "
+                "same host; another device opening the link looks the same."
+            )
+        else:
+            hint = None
         facts = {
             "state": "used before" if used_before else "own, recent" if own else "foreign or too old",
             "cookies_sent": bool(request.cookies),
             "provider_code": callback.error or "",
         }
-        hint = (
-            "This browser did not send back the cookie of a login it started a moment ago. Check "
-            "CENTRALAUTH_CALLBACK_URL (https sets Secure cookies) and that login and callback have the same "
-            "host; another device opening the link looks the same."
-            if own and not request.cookies
-            else None
-        )
         sentence = COOKIE_LOST if own and not request.cookies else None
         return LoginError(
             ErrorCode.STATE_INVALID, public_message=sentence and gettext(sentence), hint=hint, facts=facts
@@ -191,12 +204,27 @@ class LoginFlow:
             raise ConfigurationError(
                 ErrorCode.TOKEN_INVALID,
                 "the token was made by an emulator",
-                hint="CENTRALAUTH_BASE_URL points to an emulator: those are for debug, tests and this machine.",
+                hint="CENTRALAUTH_BASE_URL points to an emulator: for debug, tests and this machine only.",
             )
         return tokens
 
     def _emulator_allowed(self) -> bool:
         return current_app.debug or current_app.testing or self._settings.base_is_loopback
+
+
+def _words_of_today(name: str, words: OptionalWords, allowed: frozenset[str]) -> Mapping[str, str] | None:
+    """Return the words for this login; wrong ones are left out, for they must not stop it."""
+    if not callable(words):
+        return words
+    returned = words()
+    if isinstance(returned, Mapping):
+        # Lazy strings of a translation library are no JSON.
+        returned = {key: str(text) for key, text in returned.items()}
+    try:
+        return None if returned is None else checked_words(returned, allowed)
+    except InvalidSettingError as problem:
+        log.error("What the function for %s returned %s", name, problem)
+        return None
 
 
 def _single(query: MultiDict[str, str], name: str, limit: int, code: ErrorCode) -> str | None:

@@ -13,9 +13,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-MAX_USER_AGENT: Final = 512
+#: Servers refuse header lines of 8 KB; a browser's own is below 1 KB.
+MAX_USER_AGENT: Final = 4096
 MAX_DEVICE_ID: Final = 128
 UNKNOWN_BROWSER: Final = "unknown"
+
+#: What a header value may carry. CentralAuth saw the browser's own bytes, beyond ASCII or
+#: not, so these are passed on as they are.
+_LEGAL: Final = re.compile("[\t\x20-\x7e\x80-\xff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,11 @@ def visitor_of(remote_address: str | None, user_agent: str | None, device_id: st
     :param remote_address: ``request.remote_addr``, which only a configured ProxyFix may
         have taken from a header; never the first entry of ``X-Forwarded-For``.
     """
-    return Visitor(_address(remote_address), _header(user_agent, MAX_USER_AGENT) or UNKNOWN_BROWSER,
-                   _header(device_id, MAX_DEVICE_ID))  # fmt: skip
+    return Visitor(
+        _address(remote_address),
+        _header(user_agent, MAX_USER_AGENT) or UNKNOWN_BROWSER,
+        _header(device_id, MAX_DEVICE_ID),
+    )
 
 
 def is_private(address: str | None) -> bool:
@@ -63,4 +71,4 @@ def _address(remote_address: str | None) -> str | None:
 
 def _header(value: str | None, limit: int) -> str | None:
     text = (value or "").strip()[:limit].rstrip()
-    return text if text and text.isascii() and text.isprintable() else None
+    return text if _LEGAL.fullmatch(text) else None
