@@ -8,33 +8,24 @@ from __future__ import annotations
 
 import time
 from typing import Final
-from urllib.parse import quote
 
-from flask import Response, after_this_request, current_app, jsonify, request, session, url_for
+from flask import Response, after_this_request, current_app, request, session
 
-from .errors import (
-    CentralAuthError,
-    ConfigurationError,
-    ErrorCode,
-    LoginError,
-    PermissionDenied,
-    RateLimitError,
-    ServiceUnavailable,
-    SessionError,
-)
+from .error_pages import error_page, json_answer
+from .errors import CentralAuthError, EndedLogin, ErrorCode, LoginError, SessionError
 from .identity import ANONYMOUS, Identity, identity, set_identity
-from .incidents import record
-from .negotiation import has_bearer, is_htmx, is_navigation
-from .notices import notify
-from .pages import page
-from .redirects import request_target
+from .incidents import explain, record
+from .negotiation import has_bearer, is_navigation
+from .notices import clear_notices, notify
 from .session_guard import UnavailableSession
+from .signals import session_ended
 from .state import EXTENSION_KEY, State, state_of
 from .translations import N_, gettext
+from .user import User
+from .ways_back import at_login, login_address, wanted_page, was_form
 
 #: A login that is over so soon after it began would be over again: a page, no redirect.
 YOUNG_LOGIN_SECONDS: Final = 30
-DEFAULT_RETRY_AFTER: Final = 30
 #: The first failure goes back to login; from the second in a row it is a page.
 FAILURES_FOR_A_PAGE: Final = 2
 
@@ -49,55 +40,94 @@ def handle_error(error: CentralAuthError) -> Response:
     Installed for `CentralAuthError`; an application overrides it, or one family, with
     ``errorhandler``.
     """
-    response = _answer(state_of(), error)
-    record(error, response.status_code)
-    if isinstance(error, ServiceUnavailable | RateLimitError):
-        response.headers["Retry-After"] = str(error.retry_after or DEFAULT_RETRY_AFTER)
-    response.headers["Cache-Control"] = "no-store"
+    state = state_of()
+    explain(error)
+    try:
+        response = _answer(state, error)
+    except CentralAuthError as second:
+        # The store went away while we answered: a redirect would only find that again.
+        second.facts["while_answering"] = str(error)
+        second.attempt = error.attempt
+        explain(second)
+        error, response = second, _final_answer(state, second)
+    response.headers.update(error.own_headers())
     response.vary.update(("Cookie", "Authorization"))
+    record(error, response.status_code)
     return response
 
 
 def _answer(state: State, error: CentralAuthError) -> Response:
-    young = _sign_out(state, error) if _login_is_over(error) else False
+    if _ends_login(error):
+        _sign_out(state, error)
     if not is_navigation(request):
-        return _json(state, error)
-    if error.attempt is not None and isinstance(error, LoginError | SessionError):
-        return _back_to_login(state, error, error.attempt.return_to)
-    if isinstance(error, SessionError) and not young:
+        return json_answer(state, error)
+    if error.ended_login is not None:
+        _forget_outcome(state)
+    if not isinstance(error, SessionError | LoginError) or not _may_go_back(state, error):
+        return error_page(state, error)
+    if isinstance(error, SessionError) and error.attempt is None:
         return _sign_in_again(state, error)
-    return _error_page(state, error)
+    return _back_to_login(state, error)
 
 
-def _login_is_over(error: CentralAuthError) -> bool:
-    return (
-        isinstance(error, SessionError)
-        and error.attempt is None
-        and error.error_code not in (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
+def _final_answer(state: State, error: CentralAuthError) -> Response:
+    return error_page(state, error) if is_navigation(request) else json_answer(state, error)
+
+
+def _ends_login(error: CentralAuthError) -> bool:
+    """Say whether somebody who was signed in is so no longer.
+
+    Not while signing in: whoever was in before stays in. And not for being asked to sign
+    in, unless CentralAuth itself says so of a login.
+    """
+    if not isinstance(error, SessionError) or error.attempt is not None or has_bearer(request):
+        return False
+    asked = error.error_code in (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
+    return error.ended_login is not None or not asked
+
+
+def _sign_out(state: State, error: CentralAuthError) -> None:
+    """End the request's login, unless whoever found the error has ended it."""
+    who = identity()
+    if who.login is None:
+        return
+    state.users.forget(who.login)
+    state.logins.end(who.login)
+    set_identity(Identity(ANONYMOUS))
+    error.ended_login = who.login
+    session_ended.send(
+        current_app._get_current_object(),  # type: ignore[attr-defined]
+        user=who.user if isinstance(who.user, User) else None,
+        login_id=who.login.login_id,
+        error=error,
     )
 
 
-def _sign_out(state: State, error: CentralAuthError) -> bool:
-    """End the request's login, if it has one, and say whether it had only just begun."""
-    login = identity().login
-    if login is not None:
-        state.users.forget(login)
-        state.logins.end(login)
-        set_identity(Identity(ANONYMOUS))
-        error.ended_login = login
-    return error.ended_login is not None and time.time() - error.ended_login.started < YOUNG_LOGIN_SECONDS
+def _may_go_back(state: State, error: CentralAuthError) -> bool:
+    """Say whether sending the person to login can help, and cannot go round for ever."""
+    # Without a session failures go uncounted and the message is lost.
+    if at_login(state) or isinstance(session, UnavailableSession):
+        return False
+    if error.attempt is not None:
+        return True
+    if isinstance(error, SessionError):
+        return not _is_young(error.ended_login)
+    # A callback that no login of this browser vouches for proves nothing.
+    return request.blueprint != EXTENSION_KEY and not _is_young(identity().login)
 
 
-def _back_to_login(state: State, error: CentralAuthError, return_to: str) -> Response:
+def _is_young(login: EndedLogin | None) -> bool:
+    return login is not None and time.time() - login.started < YOUNG_LOGIN_SECONDS
+
+
+def _back_to_login(state: State, error: CentralAuthError) -> Response:
     """Say what went wrong and let the person try once more; then it is a page."""
-    # Without a session the failures cannot be counted, and the message not be kept.
-    if isinstance(session, UnavailableSession):
-        return _error_page(state, error)
-    failures = _count_failure(state)
-    if failures >= FAILURES_FOR_A_PAGE:
-        return _error_page(state, error)
+    if _count_failure(state) >= FAILURES_FOR_A_PAGE:
+        # The page tells what happened now: the last message would be old news after it.
+        clear_notices()
+        return error_page(state, error)
     notify(error.public_message, state.settings.flash_category)
-    return _redirect(state.login_url(return_to))
+    return _redirect(login_address(state, error, wanted_page(state, error)))
 
 
 def _count_failure(state: State) -> int:
@@ -114,91 +144,30 @@ def _count_failure(state: State) -> int:
     return failures
 
 
-def _sign_in_again(state: State, error: CentralAuthError) -> Response:
+def _sign_in_again(state: State, error: SessionError) -> Response:
     """Send the person to login, or to affirmation, and back to the page they wanted."""
-    form_sent = request.method not in ("GET", "HEAD")
-    return_to = _page_of_form(state) if form_sent else _this_page(state)
-    if _login_is_over(error):
+    return_to = wanted_page(state, error)
+    if _ends_login(error):
         notify(error.public_message, state.settings.flash_category)
-    if form_sent:
-        notify(gettext(_NOTHING_SAVED), state.settings.flash_category)
-    # What the ended login's session id was must not carry on.
-    state.logins.renew_session_id()
-    if error.error_code == ErrorCode.AFFIRMATION_REQUIRED:
-        address = url_for(f"{EXTENSION_KEY}.affirm", return_to=return_to)
-    else:
-        address = state.login_url(return_to)
-    return _redirect(address, 303 if form_sent else 302)
+    if was_form():
+        notify(gettext(_NOTHING_SAVED), state.settings.flash_category, until_seen=True)
+    if error.ended_login is not None:
+        # What the ended login's session id was must not carry on.
+        state.logins.renew_session_id()
+    return _redirect(login_address(state, error, return_to))
 
 
-def _this_page(state: State) -> str | None:
-    target = request_target(request.root_path, request.path, request.query_string)
-    return state.safe_return_to(request, target)
+def _forget_outcome(state: State) -> None:
+    """Forget that the last login worked: a session that ended is no cookie that was lost."""
+    current = request._get_current_object()  # type: ignore[attr-defined]
+
+    @after_this_request
+    def forget(response: Response) -> Response:
+        state.attempts.forget_outcome(response, current)
+        return response
 
 
-def _page_of_form(state: State) -> str | None:
-    """Return the page a refused form was on: never its target, which a GET cannot open."""
-    # The one use of Referer: our own origin's, to go back to where the person was.
-    checked = state.safe_return_to(request, request.headers.get("Referer"))
-    return checked if checked is not None and checked.startswith("/") else None
-
-
-def _redirect(address: str, status: int = 302) -> Response:
+def _redirect(address: str) -> Response:
+    # 303: a form is never sent again.
+    status = 303 if was_form() else 302
     return current_app.response_class(status=status, headers={"Location": address})
-
-
-def _json(state: State, error: CentralAuthError) -> Response:
-    content: dict[str, str] = {"errorCode": str(error.error_code), "message": error.public_message}
-    headers = {}
-    if has_bearer(request):
-        if error.code == 401:
-            headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    elif isinstance(error, SessionError | LoginError):
-        content["loginUrl"] = _login_address(state, error)
-        if is_htmx(request):
-            headers["HX-Redirect"] = _htmx_address(state, content["loginUrl"])
-    content["incidentId"] = error.incident_id
-    response = jsonify(content)
-    response.status_code = error.code or 500
-    response.headers.update(headers)
-    return response
-
-
-def _login_address(state: State, error: CentralAuthError) -> str:
-    if error.error_code == ErrorCode.AFFIRMATION_REQUIRED:
-        return url_for(f"{EXTENSION_KEY}.affirm")
-    return state.login_url()
-
-
-def _htmx_address(state: State, login_address: str) -> str:
-    """Return the login address that leads back to the page HTMX is on."""
-    current = state.safe_return_to(request, request.headers.get("HX-Current-URL"))
-    if current is None or not current.startswith("/"):
-        return login_address
-    return f"{login_address}{'&' if '?' in login_address else '?'}return_to={quote(current, safe='')}"
-
-
-def _error_page(state: State, error: CentralAuthError) -> Response:
-    wanted = error.attempt.return_to if error.attempt else None
-    signed_in = identity().login is not None
-    names = [error.error_code, error.family] if error.error_code.isidentifier() else [error.family]
-    return page(
-        [*(f"centralauth/errors/{name}.html" for name in names), "centralauth/error.html"],
-        status=error.code or 500,
-        error=error,
-        login_url=state.login_url(wanted),
-        retry_url=_retry_url(state, error, wanted),
-        home_url=f"{request.root_path}/",
-        logout_url=url_for(f"{EXTENSION_KEY}.logout") if signed_in else None,
-        debug=current_app.debug,
-    )
-
-
-def _retry_url(state: State, error: CentralAuthError, wanted: str | None) -> str | None:
-    if isinstance(error, ConfigurationError):
-        return None
-    if isinstance(error, PermissionDenied) and error.attempt is None:
-        return _this_page(state)
-    if isinstance(error, ServiceUnavailable | RateLimitError) and error.attempt is None:
-        return _this_page(state) or state.login_url()
-    return state.login_url(wanted)

@@ -7,46 +7,75 @@ from typing import Final
 
 from flask import current_app, request
 
-from .errors import CentralAuthError, ConfigurationError, ErrorCode, ServiceUnavailable, printable
+from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
 from .signals import login_failed
-from .state import EXTENSION_KEY
+from .state import EXTENSION_KEY, state_of
 
 log = logging.getLogger("flask_centralauth")
 
-#: Being asked to sign in is no incident.
+#: Being asked to sign in is no incident, unless a login failed or ended of it.
 _EVERYDAY: Final = (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
+_REDIRECTS: Final = range(300, 400)
+
+
+def explain(error: CentralAuthError) -> None:
+    """Add to an error what the request tells about its cause."""
+    error.facts = {
+        "incident_id": error.incident_id,
+        "error_code": printable(error.error_code, 64),
+        "family": error.family,
+        "upstream_message": printable(error.message or ""),
+        "endpoint": request.endpoint or "",
+        # Without the query, which may carry a code.
+        "path": printable(request.path),
+        "host": printable(request.host, 100),
+        "cookies_sent": bool(request.cookies),
+        "attempt_age": error.attempt.age if error.attempt else "",
+        **error.facts,
+    }
+    if error.row.about_addresses:
+        error.facts["callback_url"] = sent = printable(state_of().callback_url(), 500)
+        error.hint = f"{error.hint} The callback URL sent was {sent}"
 
 
 def record(error: CentralAuthError, status: int) -> None:
     """Log an error once and, when a login failed of it, tell the listeners.
 
     WARNING for what people and browsers cause, ERROR with traceback for faults of the
-    service, the store or the settings. The facts are on the record as ``centralauth``.
+    service, the store or the settings; INFO for a program that was asked to sign in. The
+    facts are on the record as ``centralauth``, and on the error.
     """
-    if error.error_code in _EVERYDAY:
-        return
-    fault = isinstance(error, ServiceUnavailable | ConfigurationError)
-    facts = {
-        "incident_id": error.incident_id,
-        "error_code": printable(error.error_code, 64),
-        "family": error.family,
-        "status": status,
-        "upstream_message": printable(error.message or ""),
-        "endpoint": request.endpoint or "",
-        "host": printable(request.host, 100),
-        "attempt_age": error.attempt.age if error.attempt else "",
-        **error.facts,
-    }
-    log.log(
-        logging.ERROR if fault else logging.WARNING,
-        "%s %s Hint: %s See docs/errors.md#%s",
-        type(error).__name__,
-        " ".join(f"{name}={value!r}" for name, value in facts.items() if value != ""),
-        error.hint,
-        error.docs_anchor,
-        extra={"centralauth": facts},
-        exc_info=error if fault else None,
-    )
-    if error.attempt is not None or request.endpoint == f"{EXTENSION_KEY}.callback":
+    error.facts["status"] = status
+    level = _level(error, status)
+    if level is not None:
+        log.log(
+            level,
+            "%s %s Hint: %s See docs/errors.md#%s",
+            type(error).__name__,
+            " ".join(f"{name}={_told(value)}" for name, value in error.facts.items() if value != ""),
+            error.hint,
+            error.docs_anchor,
+            extra={"centralauth": error.facts},
+            exc_info=error if level == logging.ERROR else None,
+        )
+    if error.attempt is not None or isinstance(error, LoginError) or _at_callback():
         application = current_app._get_current_object()  # type: ignore[attr-defined]
         login_failed.send(application, user=None, error=error)
+
+
+def _level(error: CentralAuthError, status: int) -> int | None:
+    if isinstance(error, ServiceUnavailable | ConfigurationError):
+        return logging.ERROR
+    if error.error_code in _EVERYDAY and error.attempt is None and error.ended_login is None:
+        # Only a program was shown the id.
+        return None if status in _REDIRECTS else logging.INFO
+    return logging.WARNING
+
+
+def _told(value: object) -> str:
+    # One line, whatever a fact holds (attack: log injection).
+    return repr(printable(value, 500)) if isinstance(value, str) else printable(repr(value), 500)
+
+
+def _at_callback() -> bool:
+    return request.endpoint == f"{EXTENSION_KEY}.callback"

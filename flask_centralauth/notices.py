@@ -15,13 +15,19 @@ NOTICES_KEY: Final = "_centralauth_notices"
 FLASHES_KEY: Final = "_flashes"
 
 
-def notify(message: str, category: str) -> None:
+def notify(message: str, category: str, *, until_seen: bool = False) -> None:
     """Flash a message and remember that it is ours.
 
     :param message: plain text; a lazy string would not survive the session's serializer.
+    :param until_seen: a login that works does not make it untrue, so it stays.
     """
+    notice = [category, message]
+    if notice in _flashed():
+        return
+    unseen = _unseen()
     flash(message, category)
-    session[NOTICES_KEY] = [*_ours(), [category, message]]
+    if not until_seen:
+        session[NOTICES_KEY] = [*unseen, notice]
 
 
 def unseen_notice() -> str | None:
@@ -32,6 +38,8 @@ def unseen_notice() -> str | None:
 
 def clear_notices() -> None:
     """Remove our messages that nobody has seen."""
+    if NOTICES_KEY not in session:
+        return
     ours = _unseen()
     kept = [flashed for flashed in session.get(FLASHES_KEY, []) if list(flashed) not in ours]
     for key in (NOTICES_KEY, FLASHES_KEY):
@@ -40,12 +48,10 @@ def clear_notices() -> None:
         session[FLASHES_KEY] = kept
 
 
-def _ours() -> list[list[str]]:
-    return [list(notice) for notice in session.get(NOTICES_KEY, [])]
+def _flashed() -> list[list[str]]:
+    return [list(flashed) for flashed in session.get(FLASHES_KEY, [])]
 
 
 def _unseen() -> list[list[str]]:
-    if NOTICES_KEY not in session:
-        return []
-    flashed = [list(entry) for entry in session.get(FLASHES_KEY, [])]
-    return [notice for notice in _ours() if notice in flashed]
+    flashed = _flashed()
+    return [list(notice) for notice in session.get(NOTICES_KEY, []) if list(notice) in flashed]

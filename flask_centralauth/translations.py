@@ -29,8 +29,13 @@ def _catalogue(language: str) -> stdlib_gettext.NullTranslations:
 
 
 def current_language() -> str:
-    """Return the BCP 47 tag of the request's language, for ``lang`` attributes."""
-    return _locale().replace("_", "-")
+    """Return the BCP 47 tag of the language our words are in, for ``lang`` attributes.
+
+    The request's, where there is a catalogue; else what `gettext` falls back to.
+    """
+    locale = _locale()
+    translated = isinstance(_catalogue(locale), stdlib_gettext.GNUTranslations)
+    return locale.replace("_", "-") if translated else DEFAULT_LANGUAGE
 
 
 def gettext(sentence: str) -> str:

@@ -1,0 +1,48 @@
+"""Where a person can go on after an error: to login, to the page they wanted, to their form."""
+
+from __future__ import annotations
+
+from flask import request, url_for
+
+from .attempts import AFFIRM
+from .errors import CentralAuthError, ErrorCode
+from .redirects import request_target
+from .state import EXTENSION_KEY, State
+
+
+def login_address(state: State, error: CentralAuthError, return_to: str | None = None) -> str:
+    """Return where the person signs in, or confirms that it is them when that was asked."""
+    affirming = error.attempt is not None and error.attempt.purpose == AFFIRM
+    if affirming or error.error_code == ErrorCode.AFFIRMATION_REQUIRED:
+        return url_for(f"{EXTENSION_KEY}.affirm", return_to=return_to)
+    return state.login_url(return_to)
+
+
+def wanted_page(state: State, error: CentralAuthError) -> str | None:
+    """Return the page the person wanted, as far as it is known and a GET can open it."""
+    if error.attempt is not None:
+        return error.attempt.return_to
+    if at_login(state) or request.endpoint == f"{EXTENSION_KEY}.affirm":
+        return state.safe_return_to(request, request.args.get("return_to"))
+    if was_form():
+        return page_of_form(state)
+    # Our own routes are no return path, so the callback's parameters stay out of it.
+    target = request_target(request.root_path, request.path, request.query_string)
+    return state.safe_return_to(request, target)
+
+
+def page_of_form(state: State) -> str | None:
+    """Return the page a refused form was on: never its target, which a GET cannot open."""
+    # The one use of Referer: our own origin's, to go back to where the person was.
+    checked = state.safe_return_to(request, request.headers.get("Referer"))
+    return checked if checked is not None and checked.startswith("/") else None
+
+
+def was_form() -> bool:
+    """Say whether the request was sent by a form, so that it must not be sent again."""
+    return request.method not in ("GET", "HEAD")
+
+
+def at_login(state: State) -> bool:
+    """Say whether the error happened at the very place one is sent back to."""
+    return request.endpoint in (state.settings.login_view, f"{EXTENSION_KEY}.login")
