@@ -1,0 +1,96 @@
+"""Checks of the settings and of the views."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .. import config
+from ..errors import ConfigurationError
+from ..guards import find_open_views
+from .findings import Finding, Setup, ok, problem, warning
+
+
+def check_application(setup: Setup) -> Iterator[Finding]:
+    """Look at the settings, and at what they and the guards say about views."""
+    yield from _check_settings(setup)
+    yield from _check_endpoints(setup)
+    open_views = find_open_views(setup.app)
+    if open_views:
+        yield problem(
+            "open-views",
+            f"@auth_required stands above the route of {', '.join(open_views)}, where it protects nothing.",
+            "Put @auth_required directly above the function, below @app.route.",
+        )
+    else:
+        yield ok("open-views", "No @auth_required stands above its route.")
+
+
+def refused_settings(error: ConfigurationError) -> Iterator[Finding]:
+    """Say what ``init_app`` refused, one finding per problem."""
+    said = error.message or str(error)
+    listed = [line.removeprefix("  - ") for line in said.splitlines() if line.startswith("  - ")]
+    for line in listed or [said]:
+        # "KEY: what is wrong. The fix."
+        wrong, _, fix = line.partition(". ")
+        yield problem("settings", f"{wrong.removesuffix('.')}.", fix or "Correct it and start again.")
+
+
+def _check_settings(setup: Setup) -> Iterator[Finding]:
+    with captured_log() as records:
+        try:
+            config.load(setup.app)
+        except ConfigurationError as changed_since_start:
+            yield from refused_settings(changed_since_start)
+            return
+    for record in records:
+        yield warning("settings", record.getMessage(), "docs/settings.md lists every setting.")
+    if not records:
+        yield ok("settings", "Complete and valid.")
+
+
+def _check_endpoints(setup: Setup) -> Iterator[Finding]:
+    settings = setup.state.settings
+    named = {
+        "CENTRALAUTH_LOGIN_VIEW": settings.login_view,
+        "CENTRALAUTH_AFTER_LOGIN": settings.after_login,
+        "CENTRALAUTH_AFTER_LOGOUT": settings.after_logout,
+    }
+    missing = False
+    for key, endpoint in named.items():
+        if endpoint and not endpoint.startswith("/") and endpoint not in setup.app.view_functions:
+            missing = True
+            yield problem(
+                "endpoints",
+                f"{key} names the endpoint {endpoint!r}, which does not exist.",
+                "Write it as 'flask routes' lists it, with the blueprint's name in front.",
+            )
+    if not missing:
+        yield ok("endpoints", "Every endpoint that the settings name exists.")
+
+
+@contextmanager
+def captured_log() -> Iterator[list[logging.LogRecord]]:
+    """Collect what this package logs meanwhile: a report says it in its own words."""
+    logger = logging.getLogger("flask_centralauth")
+    collector = _Collector(logging.WARNING)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(collector)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield collector.records
+    finally:
+        logger.removeHandler(collector)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Collector(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
