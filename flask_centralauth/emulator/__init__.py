@@ -10,12 +10,14 @@ from .entities import Session, User
 from .faults import Fault
 from .headless import LoginRefused
 from .journal import Journal, JournalEntry
+from .lint import Finding
 from .settings import Settings
 
 __all__ = [
     "Clock",
     "Emulator",
     "Fault",
+    "Finding",
     "Journal",
     "JournalEntry",
     "LoginRefused",

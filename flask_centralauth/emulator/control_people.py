@@ -14,7 +14,7 @@ from .entities import Mail, Organization, Session, User
 from .headless import LoginRefused, authorize
 from .mailbox import Mailbox
 from .origins import origin_of
-from .service import NextLogin
+from .store import NextLogin
 from .web import the_service
 
 Json = dict[str, Any]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
@@ -12,9 +14,11 @@ from ..errors import ErrorCode
 from .checks import Refusal
 from .control import add_all, required, sent_object, the_access
 from .faults import Fault, make_fault
+from .lint import lint
 from .masking import entry_view
 from .scenarios import play
 from .service import Service
+from .settings import SERVICE_CODES
 from .web import the_service
 
 Json = dict[str, Any]
@@ -34,6 +38,8 @@ def add_routes(blueprint: Blueprint) -> None:
             ("/requests", "requests", list_requests, ("GET",)),
             ("/requests", "clear_requests", clear_requests, ("DELETE",)),
             ("/requests/<int:number>", "request", show_request, ("GET",)),
+            ("/lint", "lint", show_findings, ("GET",)),
+            ("/coverage", "coverage", coverage, ("GET",)),
             ("/events", "events", events, ("GET",)),
         ],
     )
@@ -123,6 +129,23 @@ def clear_requests() -> Json:
     """Forget the journal."""
     the_service().journal.clear()
     return {"status": "ok"}
+
+
+def show_findings() -> Json:
+    """What is wrong with the client so far."""
+    return {"findings": [asdict(finding) for finding in lint(the_service())]}
+
+
+def coverage() -> Json:
+    """Which endpoints, error codes and faults this run has met."""
+    met: dict[str, Counter[str]] = {"endpoints": Counter(), "codes": Counter(), "faults": Counter()}
+    for entry in the_service().journal:
+        met["endpoints"][entry.endpoint] += 1
+        for name, value in (("codes", entry.error_code), ("faults", entry.fault)):
+            if value:
+                met[name][value] += 1
+    unmet = [code for code in SERVICE_CODES if code not in met["codes"]]
+    return {**{name: dict(counted) for name, counted in met.items()}, "unmetCodes": unmet}
 
 
 def events() -> Response:

@@ -11,25 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any
 
 from flask import Flask
 
 from .application import create_app
-from .clock import Clock
-from .entities import Session, User
-from .faults import Fault, make_fault
 from .headless import authorize
-from .journal import Journal
-from .mailbox import Mailbox
-from .scenarios import play
 from .server import Server
-from .service import DEFAULT_CLIENT_ID, NextLogin, SeedUser, Service
-from .sessions import SessionList
+from .service import DEFAULT_CLIENT_ID, SeedUser, Service
 from .settings import Settings
+from .steering import Steering
 
 
-class Emulator:
+class Emulator(Steering):
     """A local CentralAuth. As a context manager it answers on a free port.
 
     :param whitelist: origins that may receive callbacks; empty allows all.
@@ -72,21 +65,20 @@ class Emulator:
             "hijack_protection": hijack_protection,
             **(settings or {}),
         }
-        self.service = Service(
+        service = Service(
             Settings().changed(wanted),
             client_id=client_id,
             client_secret=client_secret,
             users=users,
             seed=seed,
         )
+        super().__init__(service)
         if public_url is not None:
             self.service.public_url = public_url.rstrip("/")
         self.service.internal_url = internal_url.rstrip("/") if internal_url else None
         self.app: Flask = create_app(
             self.service, control=control, control_token=control_token, show_secrets=show_secrets
         )
-        self.sessions = SessionList(self.service)
-        self.mailbox = Mailbox(self.service)
         self._address = (host, port)
         self._public_url = public_url
         self._log = log
@@ -163,86 +155,6 @@ class Emulator:
             "CENTRALAUTH_CLIENT_SECRET": self.client_secret,
         }
 
-    # Looking
-
-    @property
-    def requests(self) -> Journal:
-        """What was sent to it, oldest first."""
-        return self.service.journal
-
-    @property
-    def clock(self) -> Clock:
-        """Its clock; ``clock.advance(seconds)`` instead of sleeping."""
-        return self.service.clock
-
-    @property
-    def users(self) -> list[User]:
-        """Everybody it knows."""
-        with self.service.lock:
-            return list(self.service.store.users.values())
-
-    @property
-    def settings(self) -> Settings:
-        """How it behaves now; :meth:`configure` changes it."""
-        return self.service.settings
-
-    # Steering
-
-    def configure(self, **changes: object) -> None:
-        """Change settings until the next reset.
-
-        :raises ValueError: naming the setting that is wrong.
-        """
-        with self.service.lock:
-            self.service.settings = self.service.settings.changed(changes)
-
-    def reset(self) -> None:
-        """Go back to how it was made: users, settings, clock, faults, sessions, journal."""
-        self.service.reset()
-
-    def add_user(self, *, email: str, **fields: object) -> User:
-        """Register a person, or change the fields of the one with this e-mail.
-
-        Fields by wire name or Python name; unknown ones are sent along as they are.
-
-        :raises ValueError: naming the field that is wrong.
-        """
-        return self.service.add_user(email=email, **fields)
-
-    def fail(self, endpoint: str, **how: Any) -> Fault:
-        """Make the next call of an endpoint go wrong; see :func:`~.faults.make_fault`.
-
-        ``emulator.fail("userinfo", error_code="sessionInactive")``,
-        ``fail("verify", status=503, times=2)``, ``fail("userinfo", hang=True)``.
-
-        :raises ValueError: for an endpoint, action or combination that does not exist.
-        """
-        return self.service.faults.add(make_fault(endpoint, **how))
-
-    def scenario(self, name: str) -> list[Fault]:
-        """Begin a bundle of faults: ``outage``, ``flaky``, ``slow`` and the others of ``scenarios``.
-
-        :raises ValueError: when there is no such scenario.
-        """
-        return play(self.service, name)
-
-    def next_login(
-        self,
-        *,
-        user: str | None = None,
-        deny: bool = False,
-        error: str | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Decide how the next visit to the login page ends; several calls queue up."""
-        self.service.next_login(
-            NextLogin(user=user, deny=deny, error=str(error) if error else None, message=message)
-        )
-
-    def autologin(self, email: str | None) -> None:
-        """Answer every login page with this user until the next reset; None asks again."""
-        self.service.autologin = email
-
     def authorize(
         self,
         login_url: str,
@@ -273,24 +185,6 @@ class Emulator:
             error=error,
             referer=referer,
         )
-
-    def tokens(
-        self, *, user: str, domain: str, ip: str | None = None, user_agent: str | None = None
-    ) -> dict[str, Any]:
-        """Return tokens of a new session, as verify would, without any request.
-
-        :param domain: the application's origin.
-        """
-        return self.service.tokens_for(user, domain=domain, ip=ip, user_agent=user_agent)
-
-    def end_session(self, session: Session | str | None = None, *, reason: str = "sessionInactive") -> None:
-        """End a session, or all: userinfo answers the reason from now on."""
-        self.sessions.end(session, reason=reason)
-
-    def rotate_secret(self, *, activate: bool = True) -> str:
-        """Return a new client secret; once active the old one is refused."""
-        waiting = self.service.rotate_secret()
-        return self.service.activate_secret() if activate else waiting
 
     def __repr__(self) -> str:
         return f"<Emulator {self.url} client_id={self.client_id!r}>"

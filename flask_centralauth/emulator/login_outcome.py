@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from ..errors import ErrorCode
 from .checks import Refusal
 from .entities import Attempt, Code, User
-from .service import NextLogin, Service
+from .service import Service
 from .settings import SERVICE_CODES, Settings
+from .store import NextLogin
 
 MAGIC: Final = "error+"
 #: Codes that userinfo answers later; the login itself works for such a magic user.

@@ -20,8 +20,9 @@ from .login_outcome import PASSKEY_CODES, answered, chosen, live_attempt, refuse
 from .login_request import check_request, check_target, theme_of, translations_of
 from .mail_views import answer_on_page, ask_on_page
 from .sending_back import login_device, sent_back
-from .service import NextLogin, Service
+from .service import Service
 from .settings import CONNECTIONS, SERVICE_CODES
+from .store import NextLogin
 from .themes import theme_css
 from .web import the_checks, the_entry, the_service
 

@@ -9,17 +9,17 @@ import itertools
 import random
 import secrets
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from ..errors import ErrorCode
 from .clock import Clock, moment_of, wire_time
-from .entities import Attempt, Code, Mail, MailLogin, Organization, Session, User, checked_email
+from .entities import Organization, Session, User, checked_email
 from .faults import FaultRules
 from .journal import Journal
 from .settings import Settings
+from .store import NextLogin, Store
 from .tokens import check_secret, issue_token
 
 DEFAULT_CLIENT_ID: Final = "emulator"
@@ -32,36 +32,6 @@ DEFAULT_USERS: Final[tuple[Mapping[str, object], ...]] = (
 KEPT: Final = 10_000
 SeedUser = str | Mapping[str, object]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NextLogin:
-    """How the next visit to the login page ends, without a question."""
-
-    user: str | None = None
-    deny: bool = False
-    error: str | None = None
-    message: str | None = None
-
-
-@dataclass
-class Store:
-    """What a reset forgets."""
-
-    users: dict[str, User] = field(default_factory=dict)
-    organizations: dict[str, Organization] = field(default_factory=dict)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    codes: dict[str, Code] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    mails: list[Mail] = field(default_factory=list)
-    mail_logins: dict[str, MailLogin] = field(default_factory=dict)
-    #: By address: when the next mail may be asked for, and the wait before it.
-    mail_waits: dict[str, tuple[float, int]] = field(default_factory=dict)
-    #: By client: when it called.
-    calls: dict[str, deque[float]] = field(default_factory=dict)
-    #: By cookie: the id of who is logged in with that browser.
-    browsers: dict[str, str] = field(default_factory=dict)
-    next_logins: deque[NextLogin] = field(default_factory=deque)
 
 
 class Service:
