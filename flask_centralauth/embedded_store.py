@@ -15,9 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 BUSY_SECONDS: Final = 1.0
 #: One write in so many also removes expired rows.
@@ -35,27 +33,17 @@ CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires);
 class EmbeddedStore:
     """A key-value store with expiry in one SQLite file.
 
-    Serves Flask-Session as a cachelib cache (``get``, ``set``, ``delete`` on values) and
-    the login records as an engine (``get_many``, ``put``, ``add``, ``replace`` on bytes).
-    Safe with threads, processes and ``fork``.
+    The operations are those of `engines.Engine`. Safe with threads, processes and ``fork``.
 
     :raises sqlite3.Error: the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._owner = 0
         self._inherited: list[sqlite3.Connection] = []
-
-    def get(self, key: str) -> Any:
-        (value,) = self.get_many(key)
-        return None if value is None else msgspec.msgpack.decode(value)
-
-    def set(self, key: str, value: Any, timeout: int) -> bool:
-        self.put(key, msgspec.msgpack.encode(value), timeout)
-        return True
+        self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def get_many(self, *keys: str) -> list[bytes | None]:
         marks = ",".join("?" * len(keys))
@@ -65,29 +53,41 @@ class EmbeddedStore:
         return [found.get(key) for key in keys]
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        self._write("INSERT OR REPLACE INTO entries (value, expires, key) VALUES (?, ?, ?)", key, value, ttl)
+        self._change(
+            "INSERT OR REPLACE INTO entries (value, expires, key) VALUES (?, ?, ?)",
+            value,
+            time.time() + ttl,
+            key,
+        )
 
     def add(self, key: str, value: bytes, ttl: int) -> bool:
         statement = (
             "INSERT INTO entries (value, expires, key) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
             "SET value = excluded.value, expires = excluded.expires WHERE entries.expires <= ?"
         )
-        return self._write(statement, key, value, ttl, time.time())
+        now = time.time()
+        return self._change(statement, value, now + ttl, key, now)
 
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
+        now = time.time()
         statement = "UPDATE entries SET value = ?, expires = ? WHERE key = ? AND expires > ?"
-        return self._write(statement, key, value, ttl, time.time())
+        return self._change(statement, value, now + ttl, key, now)
+
+    def touch(self, key: str, ttl: int) -> bool:
+        now = time.time()
+        return self._change(
+            "UPDATE entries SET expires = ? WHERE key = ? AND expires > ?", now + ttl, key, now
+        )
 
     def delete(self, key: str) -> bool:
-        with self._transaction() as connection:
-            return bool(connection.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount)
+        return self._change("DELETE FROM entries WHERE key = ?", key)
 
-    def _write(self, statement: str, key: str, value: bytes, ttl: int, *more: float) -> bool:
+    def _change(self, statement: str, *values: bytes | float | str) -> bool:
         with self._transaction() as connection:
-            written = connection.execute(statement, (value, time.time() + ttl, key, *more)).rowcount
+            changed = connection.execute(statement, values).rowcount
             if random.randrange(CLEAN_UP_EVERY) == 0:  # noqa: S311 - when to clean is no secret
                 self._remove_expired(connection)
-        return bool(written)
+        return bool(changed)
 
     def _remove_expired(self, connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -97,30 +97,39 @@ class EmbeddedStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._process != os.getpid():
+            self._leave_to_parent()
         with self._lock:
-            connection = self._open()
-            with connection:
-                yield connection
+            if self._connection is None:
+                self._connection = self._open()
+            with self._connection:
+                yield self._connection
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._owner == os.getpid():
-            return self._connection
+    def _leave_to_parent(self) -> None:
+        """Start over in a forked process."""
         if self._connection is not None:
             # SQLite forbids using, and closing, a connection that came through fork().
             self._inherited.append(self._connection)
+        # A thread of the parent may have held the lock, and does not exist here.
+        self._connection, self._lock, self._process = None, threading.Lock(), os.getpid()
+
+    def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite would create the file with the process's umask, usually world-readable.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-        self._connection, self._owner = connection, os.getpid()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:
         """Close the file. The next operation opens it again."""
         with self._lock:
-            if self._connection is not None and self._owner == os.getpid():
+            if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
             self._connection = None

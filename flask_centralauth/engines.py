@@ -1,15 +1,15 @@
-"""The engine behind Flask-Session, used for login records too.
+"""The engine behind Flask-Session, used for sessions and login records alike.
 
-Sessions and login records live in one place, so that whatever the application scales
-out with, it has to set up once. Each adapter offers five operations on bytes; what the
-third-party client raises becomes `ServiceUnavailable` here.
+Both live in one place, so that whatever the application scales out with, it has to set up
+once. Each adapter offers the same few operations on bytes; what the third-party client
+raises becomes `ServiceUnavailable` here.
 
-Source: "Flask-Session: interfaces" (their public ``client`` and ``cache`` attributes).
+`engine_choice` says which one an application uses.
 """
 
 from __future__ import annotations
 
-import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -17,19 +17,25 @@ from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from .embedded_store import EmbeddedStore
-from .errors import ConfigurationError, ErrorCode, ServiceUnavailable
-
-log = logging.getLogger("flask_centralauth")
+from .errors import ErrorCode, ServiceUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=type)
 
 #: memcached reads larger numbers as a date.
 MEMCACHED_LONGEST_TTL = 30 * 24 * 3600
+RETRY_AFTER = 5
 
 
 class Engine(Protocol):
-    """A key-value store shared by all workers. Every ``ttl`` is in whole seconds."""
+    """A key-value store shared by all workers. Every ``ttl`` is in whole seconds.
+
+    Every operation raises `ServiceUnavailable` when the store cannot be asked.
+    """
+
+    #: Whether ``add`` and ``replace`` look and write in one step, whoever else writes.
+    atomic: bool
 
     def get_many(self, *keys: str) -> list[bytes | None]:
         """Return the values in one round trip, None for what is missing or expired."""
@@ -38,211 +44,215 @@ class Engine(Protocol):
         """Write, whether the key exists or not."""
 
     def add(self, key: str, value: bytes, ttl: int) -> bool:
-        """Write only if the key is missing, atomically; say whether it was written."""
+        """Write only if the key is missing; say whether it was written."""
 
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
-        """Write only if the key exists, atomically; say whether it was written."""
+        """Write only if the key exists; say whether it was written."""
 
-    def delete(self, key: str) -> object:
-        """Remove; nothing happens when the key is missing."""
+    def touch(self, key: str, ttl: int) -> bool:
+        """Let a key live from now on for ``ttl``, its value unread; say whether it exists."""
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; say whether there was one."""
 
 
-def engine_failures(operation: Callable[P, R]) -> Callable[P, R]:
-    """Turn whatever a store's client raises into `ServiceUnavailable`."""
+def store_failures(engine: C) -> C:
+    """Let a class's operations raise `ServiceUnavailable` for whatever a store's client raises."""
+    for name in ("get_many", "put", "add", "replace", "touch", "delete"):
+        setattr(engine, name, _translated(getattr(engine, name)))
+    return engine
 
+
+def _translated(operation: Callable[P, R]) -> Callable[P, R]:
     @wraps(operation)
-    def guarded(*args: P.args, **options: P.kwargs) -> R:
+    def translated(*args: P.args, **options: P.kwargs) -> R:
         try:
             return operation(*args, **options)
         # Each store has its own exceptions, and its package may not be installed.
         except Exception as failure:
-            log.error("The session store failed: %s", type(failure).__name__)
+            # Their texts hold keys, which are session ids: only the name goes on.
             raise ServiceUnavailable(
-                ErrorCode.STORE_UNAVAILABLE, type(failure).__name__, retry_after=5
+                ErrorCode.STORE_UNAVAILABLE,
+                f"the session store failed ({type(failure).__name__})",
+                retry_after=RETRY_AFTER,
             ) from None
 
-    return guarded
+    return translated
 
 
+@store_failures
+class EmbeddedEngine(EmbeddedStore):
+    """One SQLite file of this machine."""
+
+    atomic = True
+
+
+@store_failures
 class RedisEngine:
     """Redis, or what speaks like it."""
 
+    atomic = True
+
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    @engine_failures
     def get_many(self, *keys: str) -> list[bytes | None]:
-        return list(self._client.mget(keys))
+        # GET for one key: the command an operator looks for in the statistics.
+        return [self._client.get(keys[0])] if len(keys) == 1 else list(self._client.mget(keys))
 
-    @engine_failures
     def put(self, key: str, value: bytes, ttl: int) -> None:
         self._client.set(key, value, ex=ttl)
 
-    @engine_failures
     def add(self, key: str, value: bytes, ttl: int) -> bool:
         return bool(self._client.set(key, value, ex=ttl, nx=True))
 
-    @engine_failures
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
         return bool(self._client.set(key, value, ex=ttl, xx=True))
 
-    @engine_failures
-    def delete(self, key: str) -> None:
-        self._client.delete(key)
+    def touch(self, key: str, ttl: int) -> bool:
+        return bool(self._client.expire(key, ttl))
+
+    def delete(self, key: str) -> bool:
+        return bool(self._client.delete(key))
 
 
+@store_failures
 class MemcachedEngine:
     """memcached through pymemcache; only its pooled client is safe with threads."""
+
+    atomic = True
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    @engine_failures
     def get_many(self, *keys: str) -> list[bytes | None]:
         found = self._client.get_many(keys)
         return [found.get(key) for key in keys]
 
-    @engine_failures
     def put(self, key: str, value: bytes, ttl: int) -> None:
+        # Without a reply, a value over the server's limit would be lost without a word.
         self._client.set(key, value, _memcached_ttl(ttl), noreply=False)
 
-    @engine_failures
     def add(self, key: str, value: bytes, ttl: int) -> bool:
         return bool(self._client.add(key, value, _memcached_ttl(ttl), noreply=False))
 
-    @engine_failures
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
         return bool(self._client.replace(key, value, _memcached_ttl(ttl), noreply=False))
 
-    @engine_failures
-    def delete(self, key: str) -> None:
-        self._client.delete(key, noreply=False)
+    def touch(self, key: str, ttl: int) -> bool:
+        return bool(self._client.touch(key, _memcached_ttl(ttl), noreply=False))
+
+    def delete(self, key: str) -> bool:
+        return bool(self._client.delete(key, noreply=False))
 
 
+@store_failures
 class CachelibEngine:
-    """Any cachelib cache. ``replace`` is not atomic there; our embedded store's is."""
+    """Any cachelib cache: looking and writing are two steps there, joined in this process only."""
+
+    atomic = False
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
+        self._lock = threading.RLock()
 
-    @engine_failures
     def get_many(self, *keys: str) -> list[bytes | None]:
-        return list(self._cache.get_many(*keys))
+        found = (self._cache.get(key) for key in keys)
+        return [value if isinstance(value, bytes) else None for value in found]
 
-    @engine_failures
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        self._cache.set(key, value, timeout=ttl)
+        with self._lock:
+            if not self._cache.set(key, value, timeout=ttl):
+                raise OSError("the cache did not take the value")
 
-    @engine_failures
     def add(self, key: str, value: bytes, ttl: int) -> bool:
-        return bool(self._cache.add(key, value, timeout=ttl))
+        with self._lock:
+            if self._cache.has(key):
+                return False
+            self.put(key, value, ttl)
+            return True
 
-    @engine_failures
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
-        return bool(self._cache.has(key) and self._cache.set(key, value, timeout=ttl))
+        with self._lock:
+            if not self._cache.has(key):
+                return False
+            self.put(key, value, ttl)
+            return True
 
-    @engine_failures
-    def delete(self, key: str) -> None:
-        self._cache.delete(key)
+    def touch(self, key: str, ttl: int) -> bool:
+        with self._lock:
+            value = self._cache.get(key)
+            if value is None:
+                return False
+            self.put(key, value, ttl)
+            return True
+
+    def delete(self, key: str) -> bool:
+        with self._lock:
+            if not self._cache.has(key):
+                return False
+            if not self._cache.delete(key):
+                raise OSError("the cache did not remove the key")
+            return True
 
 
+@store_failures
 class SQLAlchemyEngine:
-    """The table of Flask-Session's SQLAlchemy engine, in transactions of our own.
+    """The table of Flask-Session's SQLAlchemy engine, on connections of our own.
 
-    Never ``db.session``: that would commit what the application has pending.
+    Never ``db.session``: committing there would commit what the application has pending,
+    and a failure would break its transaction.
     """
 
-    def __init__(self, database: Any, table: Any) -> None:
-        self._database = database
+    atomic = True
+
+    def __init__(self, engine: Any, table: Any) -> None:
+        # Every operation is one statement: no BEGIN and COMMIT to wait for.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = table
 
-    def _connection(self) -> Any:
-        bind_key = self._table.metadata.info.get("bind_key")
-        return self._database.engines[bind_key].begin()
-
-    @engine_failures
     def get_many(self, *keys: str) -> list[bytes | None]:
-        table = self._table
-        query = table.select().where(table.c.session_id.in_(keys), table.c.expiry > _utc_now())
-        with self._connection() as connection:
-            found = {row.session_id: bytes(row.data) for row in connection.execute(query)}
+        columns = self._table.c
+        live = self._table.select().where(columns.session_id.in_(keys), columns.expiry > _utc_now())
+        with self._engine.connect() as connection:
+            found = {row.session_id: bytes(row.data) for row in connection.execute(live)}
         return [found.get(key) for key in keys]
 
-    @engine_failures
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        if not self._update(key, value, ttl, live_only=False):
-            self._insert(key, value, ttl)
+        content = {"data": value, "expiry": _utc_now(ttl)}
+        # The second update: somebody else inserted the key between the first two.
+        _ = self._update(key, content) or self._insert(key, content) or self._update(key, content)
 
-    @engine_failures
     def add(self, key: str, value: bytes, ttl: int) -> bool:
-        table = self._table
-        with self._connection() as connection:
-            connection.execute(table.delete().where(table.c.session_id == key, table.c.expiry <= _utc_now()))
-        return self._insert(key, value, ttl)
+        content = {"data": value, "expiry": _utc_now(ttl)}
+        columns = self._table.c
+        return self._insert(key, content) or self._update(key, content, columns.expiry <= _utc_now())
 
-    @engine_failures
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
-        return self._update(key, value, ttl, live_only=True)
+        content = {"data": value, "expiry": _utc_now(ttl)}
+        return self._update(key, content, self._table.c.expiry > _utc_now())
 
-    @engine_failures
-    def delete(self, key: str) -> None:
-        with self._connection() as connection:
-            connection.execute(self._table.delete().where(self._table.c.session_id == key))
+    def touch(self, key: str, ttl: int) -> bool:
+        return self._update(key, {"expiry": _utc_now(ttl)}, self._table.c.expiry > _utc_now())
 
-    def _update(self, key: str, value: bytes, ttl: int, *, live_only: bool) -> bool:
-        table = self._table
-        change = table.update().where(table.c.session_id == key).values(data=value, expiry=_utc_now(ttl))
-        if live_only:
-            change = change.where(table.c.expiry > _utc_now())
-        with self._connection() as connection:
-            return bool(connection.execute(change).rowcount)
+    def delete(self, key: str) -> bool:
+        return self._changes(self._table.delete().where(self._table.c.session_id == key))
 
-    def _insert(self, key: str, value: bytes, ttl: int) -> bool:
+    def _update(self, key: str, content: dict[str, Any], *conditions: Any) -> bool:
+        rows = self._table.update().where(self._table.c.session_id == key, *conditions)
+        return self._changes(rows.values(**content))
+
+    def _insert(self, key: str, content: dict[str, Any]) -> bool:
         from sqlalchemy.exc import IntegrityError
 
         try:
-            with self._connection() as connection:
-                connection.execute(
-                    self._table.insert().values(session_id=key, data=value, expiry=_utc_now(ttl))
-                )
+            return self._changes(self._table.insert().values(session_id=key, **content))
         except IntegrityError:
             return False
-        return True
 
-
-def engine_of(session_interface: Any) -> Engine:
-    """Return the adapter for the engine a Flask-Session interface uses.
-
-    :raises ConfigurationError: sessions in the browser's cookie, or an engine that
-        cannot keep login records.
-    """
-    for name, adapter in _ADAPTERS.items():
-        if any(base.__name__ == name for base in type(session_interface).__mro__):
-            return adapter(session_interface)
-    raise ConfigurationError(
-        message=f"{type(session_interface).__name__} cannot keep logins: tokens do not go to the browser, "
-        "and every worker has to see the same sessions. Use Flask-Session with SESSION_TYPE redis, memcached, "
-        "sqlalchemy or cachelib, or leave SESSION_TYPE out for the embedded default."
-    )
-
-
-def _cachelib_engine(interface: Any) -> Engine:
-    cache = interface.cache
-    return cache if isinstance(cache, EmbeddedStore) else CachelibEngine(cache)
-
-
-def _sqlalchemy_engine(interface: Any) -> Engine:
-    return SQLAlchemyEngine(interface.client, interface.sql_session_model.__table__)
-
-
-# By name: importing the classes would import every store's client.
-_ADAPTERS: dict[str, Callable[[Any], Engine]] = {
-    "RedisSessionInterface": lambda interface: RedisEngine(interface.client),
-    "MemcachedSessionInterface": lambda interface: MemcachedEngine(interface.client),
-    "CacheLibSessionInterface": _cachelib_engine,
-    "FileSystemSessionInterface": _cachelib_engine,
-    "SqlAlchemySessionInterface": _sqlalchemy_engine,
-}
+    def _changes(self, statement: Any) -> bool:
+        with self._engine.connect() as connection:
+            return bool(connection.execute(statement).rowcount)
 
 
 def _memcached_ttl(ttl: int) -> int:

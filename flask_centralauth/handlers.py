@@ -151,9 +151,6 @@ def _sign_in_again(state: State, error: SessionError) -> Response:
         notify(error.public_message, state.settings.flash_category)
     if was_form():
         notify(gettext(_NOTHING_SAVED), state.settings.flash_category, until_seen=True)
-    if error.ended_login is not None:
-        # What the ended login's session id was must not carry on.
-        state.logins.renew_session_id()
     return _redirect(login_address(state, error, return_to))
 
 

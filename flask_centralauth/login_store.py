@@ -1,8 +1,8 @@
 """Who is logged in: a record beside the session, and the key of ours in the session.
 
 The session holds a login's id and its token; the record holds the user as last checked.
-A session without a live record is not logged in, so a session that a slow request wrote
-back after a logout is worth nothing.
+A session without a live record is not logged in, so whatever brings a session back after a
+logout brings no login back.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from flask import session
 
 from .config import Settings
 from .engines import Engine
 from .errors import ErrorCode, ServiceUnavailable
-from .session_guard import SessionGuard, UnavailableSession, require_store
+from .session_guard import SessionGuard, require_store
 from .strict_json import UnusableJSON, loads_object
 from .user import InvalidUser, User, parse_user
 
 log = logging.getLogger("flask_centralauth")
 
 SESSION_KEY: Final = "_centralauth"
+#: A mark outlives every login that began before it.
+MARK_MARGIN: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Login:
 
     :param until: epoch seconds after which CentralAuth's token is over, or None.
     :param generation: the user's mark when the login began, see `LoginStore.end_all`.
+    :param version: `LoginStore.version` when a login that has just begun was known to
+        live; not part of the session.
     """
 
     login_id: str
@@ -44,6 +48,7 @@ class Login:
     until: float | None
     generation: str | None
     started: float
+    version: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,14 @@ class LoginStore:
         self._guard = guard
         self._engine: Engine = guard.engine
         self._lifetime = settings.session_lifetime
-        application = (
-            f"{settings.client_id}|{settings.base_url}|{settings.url_prefix}|{settings.callback_url}"
+        application = "|".join(
+            (
+                guard.application,
+                settings.client_id,
+                settings.base_url,
+                settings.url_prefix,
+                settings.callback_url or "",
+            )
         )
         # Two applications on one store or one host do not take each other's logins.
         self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
@@ -94,7 +105,8 @@ class LoginStore:
         require_store(session)
         user = record.user
         previous = self.current()
-        (mark,) = self._engine.get_many(self._key("mark", _digest(user.id)))
+        # Before the login begins, so that a `logout_user` from now on ends it.
+        mark, version = self._engine.get_many(self._key("mark", _digest(user.id)), self._key("version"))
         now = time.time()
         login = Login(
             login_id=secrets.token_urlsafe(24),
@@ -104,16 +116,18 @@ class LoginStore:
             until=None if lifetime is None else now + lifetime,
             generation=mark.decode() if mark is not None else None,
             started=now,
+            version=version,
         )
-        if not self._engine.add(self._key("login", login.login_id), _encode(record), self._ttl(login)):
+        key = self._key("login", login.login_id)
+        if not self._engine.add(key, _encode(record), self._ttl(login)):
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
-        if previous is not None:
-            self._engine.delete(self._key("login", previous.login_id))
-            self._announce()
         if session.get(SESSION_KEY) is not None and (previous is None or previous.user_id != user.id):
             session.clear()
         session[SESSION_KEY] = {"app": self._application, **{name: getattr(login, name) for name in _FIELDS}}
-        self._rotate()
+        self._guard.bind(session, until=login.until, companions=(key,))
+        self._guard.regenerate(session)
+        if previous is not None:
+            self._end_record(previous)
         return login
 
     def current(self) -> Login | None:
@@ -129,9 +143,9 @@ class LoginStore:
             return None
         try:
             login = Login(**{name: claimed[name] for name in _FIELDS})
+            return login if login.until is None or time.time() < login.until else None
         except (KeyError, TypeError):
             return None
-        return login if login.until is None or time.time() < login.until else None
 
     def live(self, login: Login) -> Record | None:
         """Return the record of a login, or None when the login is over."""
@@ -150,21 +164,28 @@ class LoginStore:
         return self._engine.replace(self._key("login", login.login_id), _encode(record), self._ttl(login))
 
     def end(self, login: Login | None) -> None:
-        """End a login for good and empty this browser's session."""
+        """End a login for good and empty this browser's session, in the store at once.
+
+        What comes into the session afterwards gets a new id.
+
+        :raises ServiceUnavailable: the login may live on.
+        """
+        require_store(session)
         try:
+            self._guard.discard(session)
             if login is not None:
-                self._engine.delete(self._key("login", login.login_id))
-                self._announce()
+                self._end_record(login)
         finally:
             session.clear()
 
     def end_all(self, user_id: str) -> None:
         """End every login of a user, in every browser and worker."""
-        self._engine.put(self._key("mark", _digest(user_id)), secrets.token_hex(8).encode(), self._lifetime)
+        mark = secrets.token_hex(8).encode()
+        self._engine.put(self._key("mark", _digest(user_id)), mark, self._lifetime + MARK_MARGIN)
         self._announce()
 
     def version(self) -> bytes | None:
-        """Return what changes whenever any login ends; workers compare it once a second."""
+        """Return what changes whenever logins end that still have their sessions."""
         return self._engine.get_many(self._key("version"))[0]
 
     def reserve(self, login: Login, seconds: int) -> bool:
@@ -174,21 +195,15 @@ class LoginStore:
     def release(self, login: Login) -> None:
         self._engine.delete(self._key("asking", login.login_id))
 
-    def renew_session_id(self) -> None:
-        """Give a session that holds anything a new id; the old one is dead."""
-        if session and not isinstance(session._get_current_object(), UnavailableSession):  # type: ignore[attr-defined]
-            self._rotate()
+    def _end_record(self, login: Login) -> None:
+        self._engine.delete(self._key("login", login.login_id))
+        # Everywhere else a session that was removed cannot be written back, and every
+        # request reads its session: no worker needs to be told.
+        if not self._engine.atomic:
+            self._announce()
 
     def _announce(self) -> None:
         self._engine.put(self._key("version"), secrets.token_hex(8).encode(), self._lifetime)
-
-    def _rotate(self) -> None:
-        claimed: Any = session
-        before = claimed.sid
-        # Does nothing on an empty session, so it comes after the writes, and is verified.
-        self._guard.regenerate(claimed)
-        if claimed.sid == before:
-            raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the session id did not change")
 
     def _ttl(self, login: Login) -> int:
         left = self._lifetime if login.until is None else login.until - time.time()

@@ -1,32 +1,46 @@
-"""Flask-Session, kept from taking the whole site down or undoing a logout.
+"""The session interface: Flask-Session's sessions, kept so that nothing late can undo a logout.
 
-Flask opens the session before any handler of the application can run: when the store is
-down, every page is a plain 500. And a slow request writes back, whole, a session that
-was deleted or renamed while it ran. Both are prevented around Flask-Session's interface,
-through the methods Flask documents for session interfaces.
+Flask-Session makes the engine's client, the session object and its encoding. Reading and
+writing are done here, because three things cannot be had around it: a store that is down
+is an empty session and not a plain 500 on every page; a session that ended, or got another
+id, while a request ran is not written back, in one step with the writing; what the
+application has pending in its database is not committed.
+
+A stored session's life slides with use without writing it again: now and then its time to
+live is extended and the cookie sent again.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from contextlib import suppress
+import secrets
+import threading
+import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import msgspec
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, current_app
 from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
+from itsdangerous import BadSignature, Signer
 
 from .config import Settings, prepare_flask_session, use_embedded_engine
-from .embedded_store import EmbeddedStore
-from .engines import Engine, engine_of
+from .engine_choice import engine_of
+from .engines import EmbeddedEngine, Engine
 from .errors import ErrorCode, ServiceUnavailable
+from .session_encoding import CorruptSessionError, SessionEncoding, Stored
 
 log = logging.getLogger("flask_centralauth")
 
-_SESSION_ID: Final = re.compile(r"[A-Za-z0-9._=-]{16,200}")
 EMBEDDED_FILE: Final = "flask_centralauth.sqlite3"
+#: A session's life is extended once per this part of it, but at least hourly.
+STEPS_PER_LIFE: Final = 20
+LONGEST_STEP: Final = 3600
+MAX_EXTENDED: Final = 10_000
+
+#: Store clients raise on other keys; whoever sends such an id is simply nobody.
+_SESSION_ID: Final = re.compile(r"[A-Za-z0-9_=.-]{1,160}")
 
 
 class UnavailableSession(dict[str, Any], SessionMixin):
@@ -36,109 +50,251 @@ class UnavailableSession(dict[str, Any], SessionMixin):
     modified = False
     accessed = False
 
-
-class NoPickleSerializer:
-    """Flask-Session's serializer without its last resort of unpickling what it reads."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def encode(self, session: Any) -> bytes:
-        encoded: bytes = self._inner.encode(session)
-        return encoded
-
-    def decode(self, serialized: bytes) -> Any:
-        for decoder in (self._inner.decoder, self._inner.alternate_decoder):
-            with suppress(msgspec.MsgspecError):
-                decoded = decoder.decode(serialized)
-                if isinstance(decoded, dict):
-                    return decoded
-        raise CorruptSessionError
-
-
-class CorruptSessionError(Exception):
-    """A session record that is no session."""
+    def __init__(self, failure: ServiceUnavailable) -> None:
+        super().__init__()
+        self.failure = failure
+        #: Whether the failure becomes an answer, and is logged with that.
+        self.answered = False
 
 
 class SessionGuard(SessionInterface):
-    """Flask-Session's interface with safeguards; everything else passes through."""
+    """Keeps the sessions of a Flask-Session interface; what else it offers passes through."""
 
-    def __init__(self, inner: Any, engine: Engine) -> None:
+    def __init__(self, inner: Any, engine: Engine, application: str) -> None:
         self.inner = inner
         self.engine = engine
+        self.application = application
+        self._encoding = SessionEncoding(inner.serializer)
+        self._extended: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        sid = request.cookies.get(self.inner.get_cookie_name(app))
-        if sid and not _SESSION_ID.fullmatch(sid):
-            # Store clients raise on such keys; whoever sends one is simply nobody.
-            request = _without_cookies(app, request)
+        sid = self._sid_of(app, request)
+        if sid is None:
+            return self._session()
         try:
-            opened = self._open(app, request, sid)
-        # Each store's client has its own exceptions.
-        except Exception as failure:
-            log.error("The session could not be read: %s", type(failure).__name__)
-            return UnavailableSession()
-        if opened.sid == sid:
-            opened.centralauth_loaded_sid = sid
-        return cast(SessionMixin, opened)
-
-    def _open(self, app: Flask, request: Request, sid: str | None) -> Any:
+            (found,) = self.engine.get_many(self._key(sid))
+        except ServiceUnavailable as failure:
+            return UnavailableSession(failure)
+        if found is None:
+            # Never under the id that came: it may be of an attacker's choice (session fixation).
+            return self._session()
         try:
-            return self.inner.open_session(app, request)
+            content, stored = self._encoding.decode(found, sid)
         except CorruptSessionError:
             log.error("A session record could not be decoded; its visitor is signed out.")
-            self.engine.delete(f"{self.inner.key_prefix}{sid}")
-            return self.inner.open_session(app, _without_cookies(app, request))
+            self._drop_corrupt(sid)
+            return self._session()
+        opened: Any = self.inner.session_class(content, sid=sid)
+        opened.centralauth = stored
+        return opened  # type: ignore[no-any-return]
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if isinstance(session, UnavailableSession):
+            if not session.answered:
+                log.error("A page was served without its session: %s", session.failure)
             return
+        if session.accessed:
+            response.vary.add("Cookie")
         try:
-            if self._ended_meanwhile(app, session):
-                log.info("A session that ended while a request ran was not written back.")
+            self._save(app, session, response)
+        except ServiceUnavailable as failure:
+            log.error("The session could not be written: %s", failure)
+
+    def regenerate(self, session: Any) -> None:
+        """Give a session a new id, in the store at once; the old id is dead.
+
+        :raises ServiceUnavailable: the store did not take it; nothing of this request is kept.
+        """
+        stored: Stored = session.centralauth
+        before, stored.sid, session.sid = stored.sid, None, self._new_sid()
+        session.modified = True
+        try:
+            if session:
+                self._write(current_app, session)
+            if before is not None:
+                self.engine.delete(self._key(before))
+        except ServiceUnavailable:
+            stored.outlived = True
+            raise
+
+    def bind(self, session: Any, *, until: float | None, companions: tuple[str, ...]) -> None:
+        """Let a session end at a time (epoch seconds), and keys live as long as it does."""
+        session.centralauth.until, session.centralauth.companions = until, companions
+
+    def discard(self, session: Any) -> None:
+        """Remove a session from the store at once. What comes into it later gets a new id.
+
+        :raises ServiceUnavailable: it may still be there.
+        """
+        stored: Stored = session.centralauth
+        removed = stored.removed
+        if stored.sid is not None:
+            removed = self.engine.delete(self._key(stored.sid))
+            for companion in stored.companions:
+                self.engine.delete(companion)
+        outlived = stored.outlived or (stored.sid is not None and not removed)
+        session.centralauth = Stored(removed=removed, outlived=outlived)
+        session.sid = self._new_sid()
+
+    def _save(self, app: Flask, session: Any, response: Response) -> None:
+        if not session and session.modified:
+            self.discard(session)
+        stored: Stored = session.centralauth
+        if stored.outlived:
+            return
+        if not session:
+            if stored.removed:
+                self._delete_cookie(app, response)
+        elif session.modified or self._is_changed_inside(session, stored):
+            if self._write(app, session):
+                self._set_cookie(app, session, response)
             else:
-                self.inner.save_session(app, session, response)
-        except Exception as failure:
-            log.error("The session could not be written: %s", type(failure).__name__)
+                log.info("A session that ended while a request ran was not written back.")
+        elif session.accessed and self._is_due(app, stored):
+            self._extend(app, session, response)
 
-    def _ended_meanwhile(self, app: Flask, session: Any) -> bool:
-        """Say whether a session that was read from the store is no longer there."""
-        if not session or not self.inner.should_set_storage(app, session):
+    def _is_changed_inside(self, session: Any, stored: Stored) -> bool:
+        """Notice what no dictionary reports: ``session["cart"].append(...)``."""
+        return bool(
+            session.accessed and stored.value is not None and self._encoding.differs(session, stored.value)
+        )
+
+    def _write(self, app: Flask, session: Any) -> bool:
+        """Write a session; False when it was in the store and is not any more."""
+        stored: Stored = session.centralauth
+        value = self._encoding.encode(session, stored)
+        key, seconds = self._key(session.sid), self._seconds_left(app, stored)
+        if stored.sid is not None:
+            return self.engine.replace(key, value, seconds)
+        self.engine.put(key, value, seconds)
+        stored.sid = session.sid
+        return True
+
+    def _is_due(self, app: Flask, stored: Stored) -> bool:
+        """Say whether it is this request's turn to extend the session's life."""
+        if stored.sid is None:
             return False
-        if getattr(session, "centralauth_loaded_sid", None) != session.sid:
-            return False
-        return self.engine.get_many(self.inner.key_prefix + session.sid) == [None]
+        step = min(app.permanent_session_lifetime.total_seconds() / STEPS_PER_LIFE, LONGEST_STEP)
+        now = time.time()
+        with self._lock:
+            if now - max(stored.written, self._extended.get(stored.sid, 0.0)) < step:
+                return False
+            self._extended.pop(stored.sid, None)
+            self._extended[stored.sid] = now
+            if len(self._extended) > MAX_EXTENDED:
+                del self._extended[next(iter(self._extended))]
+        return True
+
+    def _extend(self, app: Flask, session: Any, response: Response) -> None:
+        stored: Stored = session.centralauth
+        seconds = self._seconds_left(app, stored)
+        # Gone meanwhile: its cookie would replace a newer one.
+        if not self.engine.touch(self._key(session.sid), seconds):
+            return
+        for companion in stored.companions:
+            self.engine.touch(companion, seconds)
+        if session.permanent:
+            self._set_cookie(app, session, response)
+
+    def _seconds_left(self, app: Flask, stored: Stored) -> int:
+        lifetime = app.permanent_session_lifetime.total_seconds()
+        left = lifetime if stored.until is None else stored.until - time.time()
+        return max(1, int(min(left, lifetime)))
+
+    def _session(self) -> SessionMixin:
+        """Return a new, empty session."""
+        session: Any = self.inner.session_class(sid=self._new_sid(), permanent=self.inner.permanent)
+        session.centralauth = Stored()
+        return session  # type: ignore[no-any-return]
+
+    def _drop_corrupt(self, sid: str) -> None:
+        try:
+            self.engine.delete(self._key(sid))
+        except ServiceUnavailable as failure:
+            log.error("It could not be removed either: %s", failure)
+
+    def _key(self, sid: str) -> str:
+        return f"{self.inner.key_prefix}{sid}"
+
+    def _new_sid(self) -> str:
+        return secrets.token_urlsafe(self.inner.sid_length)
+
+    def _sid_of(self, app: Flask, request: Request) -> str | None:
+        value = request.cookies.get(self.inner.get_cookie_name(app), "")
+        if not _SESSION_ID.fullmatch(value):
+            return None
+        if not self.inner.use_signer:
+            return value
+        try:
+            return _signer(app).unsign(value).decode()
+        except BadSignature:
+            return None
+
+    def _set_cookie(self, app: Flask, session: Any, response: Response) -> None:
+        expires = None
+        if session.permanent:
+            seconds = self._seconds_left(app, session.centralauth)
+            expires = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        value = _signer(app).sign(session.sid).decode() if self.inner.use_signer else session.sid
+        response.set_cookie(
+            self.inner.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app)
+        )
+        response.vary.add("Cookie")
+
+    def _delete_cookie(self, app: Flask, response: Response) -> None:
+        # With the attributes it was set with: browsers ignore the removal otherwise.
+        response.delete_cookie(self.inner.get_cookie_name(app), **self._cookie_attributes(app))
+        response.vary.add("Cookie")
+
+    def _cookie_attributes(self, app: Flask) -> dict[str, Any]:
+        return {
+            name: getattr(self.inner, f"get_cookie_{name}")(app)
+            for name in ("domain", "path", "secure", "httponly", "samesite", "partitioned")
+        }
 
 
-def _without_cookies(app: Flask, request: Request) -> Request:
-    return app.request_class({**request.environ, "HTTP_COOKIE": ""})
+def _signer(app: Flask) -> Signer:
+    """Return what Flask-Session signs ids with under ``SESSION_USE_SIGNER``."""
+    assert app.secret_key, "the settings were checked"
+    return Signer(app.secret_key, salt="flask-session", key_derivation="hmac")
 
 
 def guard_session(app: Flask, settings: Settings) -> SessionGuard:
-    """Set up Flask-Session unless the application did, and put the guard around it.
+    """Set up Flask-Session unless the application did, and take over its storage.
 
     :raises ConfigurationError: the application keeps its sessions where logins cannot be.
     """
-    if isinstance(app.session_interface, SessionGuard):
-        return app.session_interface
     if type(app.session_interface) is SecureCookieSessionInterface:
         from flask_session import Session
 
         if prepare_flask_session(app, settings):
-            use_embedded_engine(app, EmbeddedStore(Path(app.instance_path) / EMBEDDED_FILE))
+            use_embedded_engine(app, EmbeddedEngine(Path(app.instance_path) / EMBEDDED_FILE))
         Session(app)
     interface: Any = app.session_interface
-    guard = SessionGuard(interface, engine_of(interface))
-    if interface.serializer is not None:
-        interface.serializer = NoPickleSerializer(interface.serializer)
+    with app.app_context():
+        guard = SessionGuard(interface, engine_of(interface), app.import_name)
     app.session_interface = guard
+    app.before_request(lambda: _refuse_unguarded(app, guard))
     return guard
+
+
+def _refuse_unguarded(app: Flask, guard: SessionGuard) -> None:
+    if app.session_interface is not guard:
+        raise RuntimeError(
+            "The session interface was replaced after CentralAuth was set up, probably by Session(app). "
+            "Call Session(app) first, then CentralAuth(app) or init_app(app)."
+        )
 
 
 def require_store(session: object) -> None:
     """Raise `ServiceUnavailable` when the request's session could not be read."""
     if isinstance(session, UnavailableSession):
-        raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the session could not be read", retry_after=5)
+        session.answered = True
+        failure = session.failure
+        raise ServiceUnavailable(
+            ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after
+        )

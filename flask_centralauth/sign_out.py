@@ -46,7 +46,6 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
         except CentralAuthError as problem:
             log.warning("Signed out here, but not at CentralAuth: %s", problem)
             notify(gettext(_ELSEWHERE), state.settings.flash_category)
-            state.logins.renew_session_id()
 
 
 def _forget_outcome(state: State) -> None:

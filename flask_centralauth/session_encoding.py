@@ -1,0 +1,87 @@
+"""How a session becomes bytes in the store, and a session again. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: What we note beside the application's own keys; never in the session it sees.
+NOTES_KEY: Final = "_centralauth_stored"
+
+
+class CorruptSessionError(Exception):
+    """A session record that is no session."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """What the store has of a session, as far as one request knows.
+
+    :param sid: the id it is stored under; None when it is not.
+    :param value: the bytes that are stored, to notice a change deep inside.
+    :param written: epoch seconds.
+    :param until: epoch seconds after which it must be gone, or None.
+    :param companions: keys that live as long as the session.
+    """
+
+    sid: str | None = None
+    value: bytes | None = None
+    written: float = 0.0
+    until: float | None = None
+    companions: tuple[str, ...] = ()
+    #: This request removed it, so the browser may forget its cookie.
+    removed: bool = False
+    #: Somebody else removed it: nothing of this request is kept, and the browser's cookie,
+    #: which may be a newer session's by now, stays.
+    outlived: bool = False
+
+
+class SessionEncoding:
+    """Flask-Session's serializer, or the application's own, without the last resort of unpickling."""
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    def encode(self, session: Mapping[str, Any], stored: Stored) -> bytes:
+        """Return the bytes of a session as of now.
+
+        :raises TypeError: the application put something in that cannot be stored.
+        """
+        stored.written = time.time()
+        notes = [stored.written, stored.until, stored.companions]
+        encoded: bytes = self._serializer.encode({**session, NOTES_KEY: notes})
+        return encoded
+
+    def decode(self, value: bytes, sid: str) -> tuple[dict[str, Any], Stored]:
+        """Return a session's content and what is noted beside it.
+
+        :raises CorruptSessionError: these bytes are no session.
+        """
+        content = self._content(value)
+        written, until, companions = content.pop(NOTES_KEY, (0.0, None, ()))
+        return content, Stored(sid, value, written, until, tuple(companions))
+
+    def differs(self, session: Mapping[str, Any], value: bytes) -> bool:
+        """Say whether a session is no longer what these bytes say, however deep the change."""
+        content = self._content(value)
+        content.pop(NOTES_KEY, None)
+        return content != dict(session)
+
+    def _content(self, value: bytes) -> dict[str, Any]:
+        # Flask-Session tries these two and then unpickles (attack: pickle in the store).
+        decoders = [
+            getattr(self._serializer, name).decode
+            for name in ("decoder", "alternate_decoder")
+            if hasattr(self._serializer, name)
+        ]
+        for decode in decoders or [self._serializer.decode]:
+            try:
+                content = decode(value)
+            # The application's own serializer may raise anything.
+            except Exception:  # noqa: S112 - what nobody can read is reported below
+                continue
+            if isinstance(content, dict):
+                return content
+        raise CorruptSessionError
