@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .translations import N_
 
@@ -77,7 +77,8 @@ class ErrorCode(str, Enum):
 
     row: ErrorRow
 
-    def __new__(cls, row: ErrorRow) -> ErrorCode:
+    # Any: looking a code up, ErrorCode("sessionExpired"), is type-checked against this too.
+    def __new__(cls, row: Any) -> ErrorCode:
         member = str.__new__(cls, row.code)
         member._value_ = row.code
         member.row = row
@@ -304,8 +305,8 @@ class ErrorCode(str, Enum):
         "captchaInvalid",
         "login",
         N_("The captcha was not solved. Please try again."),
-        "The captcha was not solved.",
-        "It was answered wrongly or too late, or a program tried to sign in.",
+        "CentralAuth could not tell that a person was signing in.",
+        "The captcha was answered wrongly or too late, or a program tried to sign in.",
         _NOTHING_TO_DO,
     )
     ENTITY_MISSING = ErrorRow(

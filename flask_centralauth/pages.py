@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from flask import Response, current_app, render_template
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, pass_context
+from jinja2.runtime import Context
 
-from .translations import current_language, gettext
+from .state import state_of
+from .translations import current_language, gettext, is_ours
 
 log = logging.getLogger("flask_centralauth")
 
@@ -36,11 +38,12 @@ def page(templates: Sequence[str], *, status: int = 200, **context: Any) -> Resp
     failure is logged.
     """
     nonce = secrets.token_urlsafe(16)
-    shared = {"csp_nonce": nonce, "centralauth_lang": current_language(), "_": gettext, **context}
+    shared = {"csp_nonce": nonce, "centralauth_lang": current_language(), "_": _words, **context}
     response = current_app.response_class(_render(templates, shared), status=status, mimetype="text/html")
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
+        # Browsers hold what a form redirects to against it, and that may be a login.
+        f"form-action 'self' {state_of().settings.base_url}; base-uri 'none'; frame-ancestors 'none'"
     )
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers.update(ROUTE_HEADERS)
@@ -54,6 +57,15 @@ def _render(templates: Sequence[str], context: dict[str, Any]) -> str:
     except Exception:
         log.exception("A template for %s failed; the built-in page is shown.", templates[0])
     return built_in_templates().select_template(templates).render(context)
+
+
+@pass_context
+def _words(context: Context, sentence: str, **variables: object) -> str:
+    """Translate for our templates, and for those of an application that ours extend."""
+    own: Any = context.environment.globals.get("_")
+    if own is None or is_ours(sentence):
+        return gettext(sentence)
+    return str(context.call(own, sentence, **variables))
 
 
 @lru_cache(maxsize=1)

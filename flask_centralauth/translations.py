@@ -28,6 +28,23 @@ def _catalogue(language: str) -> stdlib_gettext.NullTranslations:
     return stdlib_gettext.translation(DOMAIN, CATALOGUES, languages=names, fallback=True)
 
 
+class _NoTranslation(stdlib_gettext.NullTranslations):
+    def gettext(self, message: str) -> str:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def _our_sentences() -> stdlib_gettext.NullTranslations:
+    ours = stdlib_gettext.translation(DOMAIN, CATALOGUES, languages=[DEFAULT_LANGUAGE])
+    ours.add_fallback(_NoTranslation())
+    return ours
+
+
+def is_ours(sentence: str) -> bool:
+    """Say whether a sentence is in our catalogues, so that `gettext` is the one to ask."""
+    return _our_sentences().gettext(sentence) != ""
+
+
 def current_language() -> str:
     """Return the BCP 47 tag of the language our words are in, for ``lang`` attributes.
 
