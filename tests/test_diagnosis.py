@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from cachelib import FileSystemCache, NullCache, SimpleCache
-from flask import Flask, request
+from flask import Flask, Request, request
 from flask.sessions import SessionMixin
 from flask_session import Session
 from flask_session.cachelib import CacheLibSessionInterface
@@ -126,6 +126,12 @@ class TestSettings:
         assert f"CENTRALAUTH_{key}" in text
         assert "pages.welcome" in text
 
+    def test_a_sign_in_page_that_needs_a_login(self, check: Check, configured: Callable[..., Flask]) -> None:
+        app = configured(CENTRALAUTH_LOGIN_VIEW="welcome")
+        CentralAuth(app)
+        app.add_url_rule("/welcome", "welcome", auth_required(lambda: "sign in"))
+        assert "CENTRALAUTH_LOGIN_VIEW" in only(check(app), "endpoints", "problem")
+
     def test_a_guard_above_the_route(self, check: Check, configured: Callable[..., Flask]) -> None:
         app = configured()
         CentralAuth(app)
@@ -223,6 +229,20 @@ class TestSessions:
         found = check(app)
         assert found["session-rotation"].level == "problem"
         assert "stays the same" in found["session-rotation"].text
+
+    def test_a_session_that_cannot_be_opened(
+        self, check: Check, configured: Callable[..., Flask], tmp_path: Path
+    ) -> None:
+        class Broken(CacheLibSessionInterface):  # type: ignore[misc]  # Flask-Session ships no types
+            def open_session(self, app: Flask, request: Request) -> SessionMixin:
+                raise RuntimeError
+
+        app = configured()
+        app.session_interface = Broken(app, FileSystemCache(str(tmp_path / "cache")))
+        CentralAuth(app)
+        found = check(app)
+        assert found["session-rotation"].level == "problem"
+        assert "cannot be opened" in found["session-rotation"].text
 
     def test_nothing_is_left_in_the_store(self, check: Check, tmp_path: Path) -> None:
         cache = FileSystemCache(str(tmp_path / "cache"))

@@ -8,20 +8,20 @@ from contextlib import contextmanager
 
 from .. import config
 from ..errors import ConfigurationError
-from ..guards import find_open_views
+from ..guarded_views import find_open_views, refuse_unusable_pages
 from .findings import Finding, Setup, ok, problem, warning
 
 
 def check_application(setup: Setup) -> Iterator[Finding]:
     """Look at the settings, and at what they and the guards say about views."""
     yield from _check_settings(setup)
-    yield from _check_endpoints(setup)
+    yield _endpoints(setup)
     open_views = find_open_views(setup.app)
     if open_views:
         yield problem(
             "open-views",
             f"@auth_required stands above the route of {', '.join(open_views)}, where it protects nothing.",
-            "Put @auth_required directly above the function, below @app.route.",
+            "Put @auth_required directly above the function, below @app.route or @app.before_request.",
         )
     else:
         yield ok("open-views", "No @auth_required stands above its route.")
@@ -50,24 +50,14 @@ def _check_settings(setup: Setup) -> Iterator[Finding]:
         yield ok("settings", "Complete and valid.")
 
 
-def _check_endpoints(setup: Setup) -> Iterator[Finding]:
-    settings = setup.state.settings
-    named = {
-        "CENTRALAUTH_LOGIN_VIEW": settings.login_view,
-        "CENTRALAUTH_AFTER_LOGIN": settings.after_login,
-        "CENTRALAUTH_AFTER_LOGOUT": settings.after_logout,
-    }
-    missing = False
-    for key, endpoint in named.items():
-        if endpoint and not endpoint.startswith("/") and endpoint not in setup.app.view_functions:
-            missing = True
-            yield problem(
-                "endpoints",
-                f"{key} names the endpoint {endpoint!r}, which does not exist.",
-                "Write it as 'flask routes' lists it, with the blueprint's name in front.",
-            )
-    if not missing:
-        yield ok("endpoints", "Every endpoint that the settings name exists.")
+def _endpoints(setup: Setup) -> Finding:
+    with setup.app.app_context():
+        try:
+            refuse_unusable_pages()
+        except ConfigurationError as problems:
+            said = str(problems).partition("attention: ")[2]
+            return problem("endpoints", said, "Write endpoints as 'flask routes' lists them.")
+    return ok("endpoints", "Every page that the settings name can be shown.")
 
 
 @contextmanager
