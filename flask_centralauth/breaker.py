@@ -2,71 +2,99 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 THRESHOLD: Final = 3
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 
+State = Literal["closed", "open", "half-open"]
+
 
 class Breaker:
     """Opens after three failures in a row; then lets one call through per pause.
 
-    Pauses double up to 30 seconds, with jitter, so that workers do not ask in step.
-    Thread-safe; one per process and service.
+    Pauses double up to 30 seconds, with jitter, so that workers do not ask in step. The
+    service's own ``Retry-After`` opens it at once. Thread-safe; one per process and service.
 
+    :param longest_call: seconds after which a probe that reported nothing counts as lost.
     :param clock: monotonic seconds.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, longest_call: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest_call = longest_call
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
-        self._closed_until_asked = 0.0
+        self._pauses = 0
+        self._probing = False
+        #: None while closed. The only thing read without the lock, and only once each time.
+        self._paused_until: float | None = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether the service counts as dead, so that nobody waits for it."""
-        return self._failures >= THRESHOLD
+    def state(self) -> State:
+        """What callers may do: call, wait, or be the one who finds out."""
+        paused_until = self._paused_until
+        if paused_until is None:
+            return "closed"
+        return "open" if self._clock() < paused_until else "half-open"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether `admits` would say no now. Takes no lock and nobody's turn."""
+        paused_until = self._paused_until
+        return paused_until is not None and self._clock() < paused_until
 
     def admits(self) -> bool:
-        """Say whether a call may be made now. While open, one caller per pause may."""
-        if self._failures < THRESHOLD and not self._closed_until_asked:
+        """Say whether a call may be made now. After a pause one caller may, and has to report."""
+        paused_until = self._paused_until
+        if paused_until is None:
             return True
         with self._lock:
-            now = self._clock()
-            if now < self._closed_until_asked:
+            paused_until, now = self._paused_until, self._clock()
+            if paused_until is None:
+                return True
+            if now < paused_until:
                 return False
-            if self._failures >= THRESHOLD:
-                # This caller is the probe; the others wait for what it finds.
-                self._closed_until_asked = now + self._pause()
-            else:
-                self._closed_until_asked = 0.0
+            # This caller is the probe; the others wait for what it finds.
+            self._probing = True
+            self._paused_until = now + self._longest_call
             return True
 
     def retry_after(self) -> int:
         """Return the whole seconds until a call may be made, at least one."""
-        return max(1, round(self._closed_until_asked - self._clock()))
+        paused_until = self._paused_until
+        return 1 if paused_until is None else max(1, math.ceil(paused_until - self._clock()))
 
     def succeeded(self) -> None:
         with self._lock:
-            self._failures = 0
-            self._closed_until_asked = 0.0
+            if self._paused_until is None or self._probing:
+                self._failures = self._pauses = 0
+                self._probing = False
+                self._paused_until = None
+            # Else an answer to a call from before the pause: it does not undo a Retry-After.
 
     def failed(self, *, retry_after: int | None = None) -> None:
         """Count a failure; obey the service's own ``Retry-After`` (seconds)."""
         with self._lock:
             self._failures += 1
-            pause = self._pause() if self._failures >= THRESHOLD else 0.0
-            if retry_after is not None:
-                pause = max(pause, float(retry_after))
-            if pause:
-                self._closed_until_asked = self._clock() + pause
+            now = self._clock()
+            if self._paused_until is None or self._probing:
+                pause = float(retry_after or 0)
+                if self._failures >= THRESHOLD:
+                    pause = max(pause, self._next_pause())
+                self._probing = False
+                self._paused_until = now + pause if pause else None
+            elif retry_after is not None:
+                # From a call made before the pause: many at once do not make it longer.
+                self._paused_until = max(self._paused_until, now + retry_after)
 
-    def _pause(self) -> float:
-        doubled = FIRST_PAUSE * 2.0 ** min(self._failures - THRESHOLD, 10)
+    def _next_pause(self) -> float:
+        doubled = FIRST_PAUSE * 2.0 ** min(self._pauses, 10)
+        self._pauses += 1
         return min(doubled, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret

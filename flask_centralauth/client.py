@@ -10,10 +10,7 @@ RFC 9700 §4.12 (no redirects), RFC 9110 §10.2.3 (Retry-After).
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,16 +18,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 from requests.auth import HTTPBasicAuth
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
 from .breaker import Breaker
-from .deadline import DeadlineAdapter, deadline, remaining
+from .deadline import Reply, Transport
 from .errors import (
     CentralAuthError,
     ConfigurationError,
@@ -48,13 +44,13 @@ from .visitor import Visitor
 if TYPE_CHECKING:
     from .config import Settings
 
-log = logging.getLogger("flask_centralauth")
-
-MAX_REPLY: Final = 64 * 1024
 MAX_TOKEN: Final = 8 * 1024
-LONGEST_RETRY_AFTER: Final = 3600
+#: A service that says more is still looked at now and then: it may be back before.
+LONGEST_RETRY_AFTER: Final = 300
 
 _ERROR_CODE: Final = re.compile(r"[A-Za-z]{1,64}")
+#: How the codes begin that say definitely that a login is over.
+_OVER: Final = ("session", "token")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -64,82 +60,6 @@ class Tokens:
 
     access_token: str = field(repr=False)
     lifetime: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One HTTP reply, read to its end and bounded in size."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(slots=True)
-class Counters:
-    """How often CentralAuth was asked by this process, for metrics."""
-
-    calls: int = 0
-    failures: int = 0
-    refused_by_breaker: int = 0
-
-
-class Transport:
-    """One pooled HTTP session per process, with everything dangerous switched off."""
-
-    def __init__(self, *, timeout: float) -> None:
-        self.timeout = timeout
-        self._session: requests.Session | None = None
-        self._owner = 0
-        self._lock = threading.Lock()
-
-    def send(self, method: str, url: str, **parts: Any) -> Reply:
-        """Send one request and read the reply within the total timeout.
-
-        :raises requests.RequestException: nothing usable came back in time.
-        :raises TimeoutError: likewise, between two reads.
-        """
-        with deadline(self.timeout):
-            wait = remaining()
-            with self._pooled_session().request(
-                method, url, timeout=(wait, wait), allow_redirects=False, stream=True, **parts
-            ) as response:
-                return Reply(response.status_code, response.headers, _bounded_body(response))
-
-    def _pooled_session(self) -> requests.Session:
-        # A connection inherited through fork() delivers other requests' replies.
-        if self._session is None or self._owner != os.getpid():
-            with self._lock:
-                if self._session is None or self._owner != os.getpid():
-                    self._session, self._owner = _new_session(), os.getpid()
-        return self._session
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    # No proxies, CA bundle or .netrc credentials from the environment.
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # Compressed replies may expand beyond any limit.
-    session.headers["Accept-Encoding"] = "identity"
-    retries = Retry(
-        total=1, connect=1, read=0, redirect=0, status=0, other=0,
-        allowed_methods=None, respect_retry_after_header=False, backoff_factor=0,
-    )  # fmt: skip
-    adapter = DeadlineAdapter(max_retries=retries, pool_maxsize=32)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _bounded_body(response: requests.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(8192):
-        remaining()
-        body += chunk
-        if len(body) > MAX_REPLY:
-            raise requests.exceptions.ContentDecodingError("the reply is too large")
-    return bytes(body)
 
 
 class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no types
@@ -169,8 +89,10 @@ class CentralAuthClient:
         self._settings = settings
         self._basic = HTTPBasicAuth(settings.client_id, settings.client_secret)
         self.transport = Transport(timeout=settings.timeout)
-        self.breaker = Breaker()
-        self.counters = Counters()
+        self.breaker = Breaker(longest_call=settings.timeout + 1)
+        #: Calls made, and those that failed for reasons of the service or the network.
+        self.calls = 0
+        self.failures = 0
         #: What Authlib makes its sessions with.
         self.token_session = partial(TokenSession, self._send)
 
@@ -198,51 +120,73 @@ class CentralAuthClient:
             reply = self._post(USERINFO_PATH, access_token, params={"domain": domain}, headers=headers)
             with _unusable_answers(USERINFO_PATH):
                 return parse_user(_json_of(reply))
-        except (SessionError, ConfigurationError, RateLimitError, ServiceUnavailable):
+        except (ConfigurationError, RateLimitError, ServiceUnavailable):
             raise
         except CentralAuthError as error:
+            if isinstance(error, SessionError) and error.error_code.startswith(_OVER):
+                raise
             # A code that makes no sense here says nothing about the login.
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, str(error)) from None
 
     def logout(self, access_token: str) -> None:
         """End the session behind a token for every application of the organization."""
-        reply = self._post(LOGOUT_PATH, access_token, headers={"Content-Type": "text/plain"})
+        reply = self._post(
+            LOGOUT_PATH, access_token, headers={"Content-Type": "text/plain"}, wants_json=False
+        )
         if reply.status != 200:
             raise _refusal(reply)
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
-        return self._send("GET", url, headers=headers)
+        return self._send("GET", url, headers=headers, wants_json=False)
 
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
         return self._send(
             "POST", self._settings.base_url + path, data=token.encode(), auth=self._basic, **parts
         )
 
-    def _send(self, method: str, url: str, **parts: Any) -> Reply:
+    def _send(self, method: str, url: str, *, wants_json: bool = True, **parts: Any) -> Reply:
         if not self.breaker.admits():
-            self.counters.refused_by_breaker += 1
             raise ServiceUnavailable(
                 ErrorCode.NETWORK_ERROR,
                 "not asked: it failed repeatedly",
                 retry_after=self.breaker.retry_after(),
+                facts={"asked": False},
             )
-        self.counters.calls += 1
+        self.calls += 1
         try:
             reply = self.transport.send(method, url, **parts)
-        except (requests.RequestException, OSError, ValueError) as failure:
-            self.counters.failures += 1
-            self.breaker.failed()
-            # The exception holds the request with token and secret: only its name goes on.
-            raise ServiceUnavailable(
-                ErrorCode.NETWORK_ERROR, f"no reply ({type(failure).__name__})"
-            ) from None
-        if reply.status == 429 or reply.status >= 500:
-            self.counters.failures += 1
-            self.breaker.failed(retry_after=_retry_after(reply))
+        except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
+            self._failed(None)
+            # The exception holds the request with token and secret: only names go on.
+            raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
+        if reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
+            self._failed(_retry_after(reply))
         else:
             self.breaker.succeeded()
         return reply
+
+    def _failed(self, retry_after: int | None) -> None:
+        self.failures += 1
+        self.breaker.failed(retry_after=retry_after)
+
+
+def _names(failure: BaseException) -> str:
+    """Return the kinds of an exception and of those behind it, and nothing they carry."""
+    names: list[str] = []
+    link: BaseException | None = failure
+    while link is not None and len(names) < 4:
+        names.append(type(link).__name__)
+        link = link.__cause__ or link.__context__
+    return ", ".join(names)
+
+
+def _is_json(reply: Reply) -> bool:
+    """Say whether CentralAuth itself has answered, and not a proxy or a maintenance page."""
+    try:
+        return bool(loads_object(reply.body))
+    except UnusableJSON:
+        return False
 
 
 def _json_of(reply: Reply) -> dict[str, Any]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from typing import Final
 
-from flask import current_app, request
+from flask import Request, current_app, request
 
-from .config import Settings
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError
 from .login_store import Login
+from .negotiation import has_bearer
+from .policy import check_policy as check_policy
+from .redirects import origin_of
 from .signals import session_ended
 from .state import State, state_of
-from .user import AnonymousUser, User
+from .user import AnonymousUser
+from .user_cache import Identity as Identity
 from .visitor import Visitor, visitor_of
-
-log = logging.getLogger("flask_centralauth")
 
 # In the WSGI environment, not on g: g outlives a request when a test has pushed an
 # application context of its own.
@@ -25,20 +24,16 @@ _ENVIRON_KEY: Final = "flask_centralauth.identity"
 ANONYMOUS: Final = AnonymousUser()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The user of a request; ``problem`` is why nobody is logged in, where there is a reason."""
+def identity(*, fresh: bool = False) -> Identity:
+    """Return who makes the current request. Never raises for what CentralAuth or the store do.
 
-    user: User | AnonymousUser
-    login: Login | None = None
-    problem: CentralAuthError | None = None
-
-
-def identity() -> Identity:
-    """Return who makes the current request. Never raises for what CentralAuth or the store do."""
-    known: Identity | None = request.environ.get(_ENVIRON_KEY)
-    if known is None:
-        known = request.environ[_ENVIRON_KEY] = _resolve(state_of())
+    :param fresh: wait for a check that another request has under way; without, the answer
+        of before is good enough.
+    """
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    known: Identity | None = current.environ.get(_ENVIRON_KEY)
+    if known is None or (fresh and known.outdated):
+        known = current.environ[_ENVIRON_KEY] = _resolve(state_of(), current, fresh)
     return known
 
 
@@ -52,30 +47,23 @@ def visitor() -> Visitor:
     return visitor_of(request.remote_addr, request.headers.get("User-Agent"))
 
 
-def check_policy(user: User, settings: Settings) -> None:
-    """Raise `PermissionDenied` when the settings keep this user out.
-
-    Source: "CentralAuth: userinfo" (a blocked user can log in; the application decides).
-    """
-    if user.organization_id is not None and user.organization_id != settings.client_id:
-        raise PermissionDenied(ErrorCode.NO_PERMISSION, "the user belongs to another organization")
-    if user.blocked and not settings.allow_blocked:
-        raise PermissionDenied(ErrorCode.USER_BLOCKED)
-    if settings.require_verified and not user.verified:
-        raise PermissionDenied(ErrorCode.USER_NOT_VERIFIED)
-
-
-def _resolve(state: State) -> Identity:
+def _resolve(state: State, current: Request, fresh: bool) -> Identity:
+    if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):
+        return _by_token(state, current)
     login = None
+    seen = (current.remote_addr, current.environ.get("HTTP_USER_AGENT"))
     try:
+        login_id = state.logins.claimed_id()
+        known = state.users.recall(login_id, seen) if login_id is not None else None
+        if known is not None:
+            return known
         login = state.logins.current()
         if login is None:
             return Identity(ANONYMOUS)
-        user = state.users.user_of(login, visitor())
-        if user is None:
+        found = state.users.user_of(login, seen, fresh=fresh)
+        if found is None:
             raise SessionError(ErrorCode.SESSION_INACTIVE, "the login was ended here")
-        check_policy(user, state.settings)
-        return Identity(user, login)
+        return found
     except (SessionError, PermissionDenied) as problem:
         assert login is not None, "only a login can be over"
         return _ended(state, login, problem)
@@ -84,14 +72,27 @@ def _resolve(state: State) -> Identity:
         return Identity(ANONYMOUS, login, problem)
 
 
+def _by_token(state: State, current: Request) -> Identity:
+    """Judge a request by the token it brings, whatever cookie comes with it."""
+    token = current.headers["Authorization"][len("Bearer ") :].strip()
+    who = visitor_of(current.remote_addr, current.headers.get("User-Agent"), current.headers.get("device-id"))
+    callback_url = state.callback_url()
+    try:
+        user = state.bearers.user_of(token, domain=origin_of(callback_url) or callback_url, visitor=who)
+    except CentralAuthError as problem:
+        return Identity(ANONYMOUS, None, problem)
+    return Identity(user)
+
+
 def _ended(state: State, login: Login, problem: CentralAuthError) -> Identity:
     problem.ended_login = login
-    state.users.forget(login)
-    state.logins.end(login)
-    session_ended.send(
-        current_app._get_current_object(),  # type: ignore[attr-defined]
-        user=None,
-        login_id=login.login_id,
-        error=problem,
-    )
+    user = state.users.forget(login)
+    # Parallel requests learn of it at once: the one that ended it tells the listeners.
+    if state.logins.end(login):
+        session_ended.send(
+            current_app._get_current_object(),  # type: ignore[attr-defined]
+            user=user,
+            login_id=login.login_id,
+            error=problem,
+        )
     return Identity(ANONYMOUS, None, problem)

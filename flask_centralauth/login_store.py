@@ -130,6 +130,12 @@ class LoginStore:
             self._end_record(previous)
         return login
 
+    def claimed_id(self) -> str | None:
+        """Return the id of the login this request's session claims, unchecked."""
+        claimed = session.get(SESSION_KEY)
+        login_id = claimed.get("login_id") if isinstance(claimed, dict) else None
+        return login_id if isinstance(login_id, str) else None
+
     def current(self) -> Login | None:
         """Return the login this request's session claims. Whether it lives, `live` says.
 
@@ -163,18 +169,20 @@ class LoginStore:
         """
         return self._engine.replace(self._key("login", login.login_id), _encode(record), self._ttl(login))
 
-    def end(self, login: Login | None) -> None:
+    def end(self, login: Login | None) -> bool:
         """End a login for good and empty this browser's session, in the store at once.
 
-        What comes into the session afterwards gets a new id.
+        What comes into the session afterwards gets a new id. Return whether the login
+        had a record until now.
 
         :raises ServiceUnavailable: the login may live on.
         """
         require_store(session)
         try:
+            # The record first: discarding the session removes it too.
+            ended = login is not None and self._end_record(login)
             self._guard.discard(session)
-            if login is not None:
-                self._end_record(login)
+            return ended
         finally:
             session.clear()
 
@@ -195,12 +203,13 @@ class LoginStore:
     def release(self, login: Login) -> None:
         self._engine.delete(self._key("asking", login.login_id))
 
-    def _end_record(self, login: Login) -> None:
-        self._engine.delete(self._key("login", login.login_id))
+    def _end_record(self, login: Login) -> bool:
+        ended = self._engine.delete(self._key("login", login.login_id))
         # Everywhere else a session that was removed cannot be written back, and every
         # request reads its session: no worker needs to be told.
         if not self._engine.atomic:
             self._announce()
+        return ended
 
     def _announce(self) -> None:
         self._engine.put(self._key("version"), secrets.token_hex(8).encode(), self._lifetime)

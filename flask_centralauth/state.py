@@ -11,6 +11,7 @@ from flask import Flask, current_app, url_for
 from werkzeug.exceptions import SecurityError
 
 from .attempts import AttemptCookies
+from .bearer import BearerUsers
 from .config import Settings
 from .login_store import LoginStore
 from .redirects import origin_of, safe_return_to
@@ -41,6 +42,7 @@ class State:
     logins: LoginStore
     login_hooks: list[LoginHook]
     users: UserCache = field(init=False)
+    bearers: BearerUsers = field(init=False)
     warned_of_private_address: bool = field(default=False, init=False)
     _client: CentralAuthClient | None = field(default=None, init=False, repr=False)
     _flow: LoginFlow | None = field(default=None, init=False, repr=False)
@@ -48,6 +50,7 @@ class State:
 
     def __post_init__(self) -> None:
         self.users = UserCache(self.settings, self.logins, lambda: self.client)
+        self.bearers = BearerUsers(self.settings, lambda: self.client)
 
     @property
     def client(self) -> CentralAuthClient:

@@ -1,18 +1,20 @@
 """The checked user: fast within the time to live, bound to the browser, calm in an outage.
 
 A process keeps what it knows of a login in memory; the login record shares it between
-processes. CentralAuth is asked when neither is fresh, or when address, browser or device
-differ from those of the last answer, so that a stolen cookie is never served from memory.
+processes. CentralAuth is asked when neither is fresh, or when address or browser differ
+from those of the last answer, so that a stolen cookie is never served from memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from flask import current_app
@@ -22,16 +24,21 @@ from .errors import (
     CentralAuthError,
     ConfigurationError,
     ErrorCode,
+    PermissionDenied,
     RateLimitError,
     ServiceUnavailable,
     SessionError,
 )
 from .login_store import Login, LoginStore, Record
-from .user import User
-from .visitor import Visitor
+from .policy import check_policy
+from .single_flight import SingleFlight
+from .user import AnonymousUser, User
+from .visitor import Visitor, visitor_of
 
 if TYPE_CHECKING:
     from .client import CentralAuthClient
+
+log = logging.getLogger("flask_centralauth")
 
 #: A logout elsewhere is noticed within a second.
 VERSION_SECONDS: Final = 0.8
@@ -39,24 +46,81 @@ MAX_KNOWN: Final = 10_000
 #: Instead of a browser's digest: a login made by `testing.login_as`, never checked.
 FOR_TESTS: Final = "testing.login_as"
 
+#: Address and ``User-Agent`` of a request, as they came.
+Seen = tuple[str | None, str | None]
 
-@dataclass(slots=True)
-class CacheCounters:
-    """What the checks of this process cost, for metrics."""
 
-    hits: int = 0
-    shared_hits: int = 0
-    asked: int = 0
-    stale_served: int = 0
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who makes a request.
+
+    :param problem: why nobody is logged in, where there is a reason.
+    :param outdated: another request is asking CentralAuth just now, and this is what was
+        known before.
+    """
+
+    user: User | AnonymousUser
+    login: Login | None = None
+    problem: CentralAuthError | None = None
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the checks of one process cost so far, for metrics.
+
+    Counted without a lock: under many threads they may be a few short.
+
+    :param calls: HTTP calls to CentralAuth, logins and logouts included.
+    :param failures: of these, the ones that failed for reasons of the service or the network.
+    :param cache_hits: requests answered from this process's memory.
+    :param shared_hits: requests answered from what another process had asked.
+    :param stale_served: requests that went on with the last known user.
+    :param breaker: ``closed``, ``open`` (nobody asks) or ``half-open`` (the next one finds out).
+    """
+
+    calls: int
+    failures: int
+    cache_hits: int
+    shared_hits: int
+    stale_served: int
+    breaker: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    user: User
-    #: Monotonic seconds, so that a clock that is set does not sign anybody out.
-    checked: float
+    """An answer of CentralAuth. Moments are monotonic: a clock that is set signs nobody out."""
+
+    identity: Identity
+    #: The same, for while CentralAuth cannot be asked.
+    stale: Identity
     visitor: Visitor
+    seen: Seen | None
     version: bytes | None
+    checked: float
+    fresh_until: float
+    usable_until: float
+
+    def outdated(self) -> Identity:
+        return replace(self.identity, outdated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One question: is this login of this browser still good?"""
+
+    login: Login
+    visitor: Visitor
+    seen: Seen | None
+    fresh: bool
+    version: bytes | None
+    last: _Known | None = None
+
+    @property
+    def fallback(self) -> _Known | None:
+        """The last answer, while it may stand in for one that is not to be had."""
+        last = self.last
+        return last if last is not None and time.monotonic() < last.usable_until else None
 
 
 class UserCache:
@@ -70,145 +134,205 @@ class UserCache:
         self._client = client
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
-        self._asking: dict[tuple[str, Visitor], threading.Event] = {}
+        self._flights: SingleFlight[Identity | None] = SingleFlight()
         self._version: bytes | None = None
         self._version_read = -math.inf
-        self.counters = CacheCounters()
+        self._hits = self._shared_hits = self._stale_served = 0
 
-    def user_of(self, login: Login, visitor: Visitor) -> User | None:
-        """Return the user of a login, or None when the login has ended.
+    @property
+    def counters(self) -> Counters:
+        client = self._client()
+        return Counters(
+            client.calls,
+            client.failures,
+            self._hits,
+            self._shared_hits,
+            self._stale_served,
+            client.breaker.state,
+        )
+
+    def recall(self, login_id: str, seen: Seen) -> Identity | None:
+        """Return what this process knows of a login and nobody has to be asked about.
+
+        This is what every page view pays, so it builds nothing.
+        """
+        known = self._known.get(login_id)
+        now = time.monotonic()
+        if (
+            known is None
+            or known.seen != seen
+            or known.version != self._version
+            or now - self._version_read >= VERSION_SECONDS
+        ):
+            return None
+        if now < known.fresh_until:
+            self._hits += 1
+            return known.identity
+        if now < known.usable_until and self._client().breaker.refuses:
+            self._stale_served += 1
+            return known.stale
+        return None
+
+    def user_of(self, login: Login, seen: Seen, *, fresh: bool = False) -> Identity | None:
+        """Return who a login is, or None when it has ended here.
 
         ``is_stale`` is set when CentralAuth could not be asked and the last answer is
         within the grace.
 
+        :param fresh: wait for a check that is under way instead of going on with the old answer.
         :raises SessionError: CentralAuth says that the login is over.
+        :raises PermissionDenied: the settings keep this user out.
         :raises CentralAuthError: it cannot be known now; the login stays.
         """
-        now = time.monotonic()
-        version = self._current_version(now)
+        version = self._current_version(time.monotonic())
+        visitor = visitor_of(*seen)
         known = self._known.get(login.login_id)
-        if (
-            known is not None
-            and known.version == version
-            and now - known.checked < self._settings.user_ttl
-            and known.visitor == visitor
-        ):
-            self.counters.hits += 1
-            return known.user
-        return self._look_up(login, visitor, known, version)
+        if known is not None and known.seen is None and known.visitor == visitor:
+            # A login that has just been made here.
+            self._keep(replace(known, seen=seen))
+        recalled = self.recall(login.login_id, seen)
+        if recalled is not None:
+            return recalled
+        record = self._store.live(login)
+        if record is None:
+            return None
+        if record.visitor == FOR_TESTS and current_app.testing:
+            check_policy(record.user, self._settings)
+            return Identity(record.user, login)
+        check = _Check(login, visitor, seen, fresh, version)
+        return self._answer(replace(check, last=self._recorded(check, record)))
 
     def remember(self, login: Login, user: User, visitor: Visitor) -> None:
         """Keep an answer CentralAuth has just given."""
-        self._keep(login, _Known(user, time.monotonic(), visitor, self._current_version(time.monotonic())))
+        check = _Check(login, visitor, None, fresh=True, version=login.version)
+        self._keep(self._fact(check, user, time.monotonic()))
 
-    def forget(self, login: Login) -> None:
+    def forget(self, login: Login) -> User | None:
         """Drop what this process knows of a login, and look at the others' news at once."""
         with self._lock:
-            self._known.pop(login.login_id, None)
+            known = self._known.pop(login.login_id, None)
         self._version_read = -math.inf
+        user = known.identity.user if known is not None else None
+        return user if isinstance(user, User) else None
 
     def _current_version(self, now: float) -> bytes | None:
-        if now - self._version_read >= VERSION_SECONDS:
-            # Set first: one thread reads, the others go on with what is a moment old.
-            self._version_read = now
-            try:
-                self._version = self._store.version()
-            except ServiceUnavailable:
-                self._version_read = -math.inf
-                raise
-        return self._version
-
-    def _look_up(
-        self, login: Login, visitor: Visitor, known: _Known | None, version: bytes | None
-    ) -> User | None:
-        record = self._store.live(login)
-        if record is None:
-            self.forget(login)
-            return None
-        if record.visitor == FOR_TESTS and current_app.testing:
-            return record.user
-        shared = self._from_record(record, visitor, known, version)
-        if shared is not None and time.monotonic() - shared.checked < self._settings.user_ttl:
-            self.counters.shared_hits += 1
-            self._keep(login, shared)
-            return shared.user
-        if self._settings.user_ttl == 0:
-            return self._ask(login, visitor, shared)
-        return self._ask_once(login, visitor, shared)
-
-    def _from_record(
-        self, record: Record, visitor: Visitor, known: _Known | None, version: bytes | None
-    ) -> _Known | None:
-        """Return the last answer for this very browser, or None when it was another."""
-        if record.visitor != visitor_digest(visitor):
-            return None
-        checked = time.monotonic() - max(0.0, time.time() - record.checked)
-        if known is not None and known.visitor == visitor:
-            checked = max(checked, known.checked)
-        return _Known(record.user, checked, visitor, version)
-
-    def _ask_once(self, login: Login, visitor: Visitor, last: _Known | None) -> User | None:
-        """Ask for one of many parallel requests; the others go on with the last answer."""
-        key = (login.login_id, visitor)
-        with self._lock:
-            running = self._asking.get(key)
-            if running is None:
-                self._asking[key] = threading.Event()
-        if running is not None:
-            if last is not None and self._within_grace(last):
-                return last.user
-            running.wait(self._settings.timeout)
-            answered = self._known.get(login.login_id)
-            if answered is not None and answered.visitor == visitor:
-                return answered.user
-            return self._last_known(
-                last, ServiceUnavailable(ErrorCode.NETWORK_ERROR, "the check took too long")
-            )
+        if now - self._version_read < VERSION_SECONDS:
+            return self._version
+        # Set first: one thread reads, the others go on with what is a moment old.
+        self._version_read = now
         try:
-            if last is not None and self._within_grace(last) and not self._reserve(login):
-                return last.user
-            return self._ask(login, visitor, last)
-        finally:
-            with self._lock:
-                self._asking.pop(key).set()
-
-    def _reserve(self, login: Login) -> bool:
-        return self._store.reserve(login, math.ceil(self._settings.timeout))
-
-    def _ask(self, login: Login, visitor: Visitor, last: _Known | None) -> User | None:
-        self.counters.asked += 1
-        try:
-            user = self._client().userinfo(login.token, domain=login.domain, visitor=visitor)
-        except SessionError:
-            self.forget(login)
+            version = self._store.version()
+        except ServiceUnavailable:
+            self._version_read = -math.inf
             raise
-        except (ServiceUnavailable, RateLimitError, ConfigurationError) as problem:
-            return self._last_known(last, problem)
-        if user.id != login.user_id:
-            self.forget(login)
-            raise SessionError(ErrorCode.SESSION_INVALID, "the token now names another user")
-        if not self._store.update(login, Record(user, time.time(), visitor_digest(visitor))):
-            self.forget(login)
+        if self._version_read == now:
+            # Else somebody logged out here meanwhile, and this may be from before.
+            self._version = version
+        return version
+
+    def _answer(self, check: _Check) -> Identity | None:
+        """Return the recorded answer while it is fresh, or ask for one of many parallel requests."""
+        recorded = self._recorded_answer(check)
+        if recorded is not None:
+            return recorded
+        if self._settings.user_ttl == 0:
+            return self._ask(check)
+        fallback = None if check.fresh else check.fallback
+        answer = self._flights.run(
+            (check.login.login_id, check.visitor),
+            lambda: self._lead(check),
+            timeout=self._settings.timeout,
+            instead=None if fallback is None else fallback.outdated,
+        )
+        if check.fresh and answer is not None and answer.outdated:
+            return self._ask(check)
+        return answer
+
+    def _recorded_answer(self, check: _Check) -> Identity | None:
+        if check.last is None or time.monotonic() >= check.last.fresh_until:
             return None
-        self._keep(login, _Known(user, time.monotonic(), visitor, self._version))
-        return user
+        self._shared_hits += 1
+        return check.last.identity
 
-    def _last_known(self, last: _Known | None, problem: CentralAuthError) -> User:
-        if last is None or not self._within_grace(last):
+    def _lead(self, check: _Check) -> Identity | None:
+        """Ask, unless another process does or has just done so."""
+        fallback = None if check.fresh else check.fallback
+        if fallback is not None and not self._store.reserve(check.login, math.ceil(self._settings.timeout)):
+            return fallback.outdated()
+        try:
+            record = self._store.live(check.login)
+            if record is None:
+                return None
+            check = replace(check, last=self._recorded(check, record))
+            return self._recorded_answer(check) or self._ask(check)
+        finally:
+            if fallback is not None:
+                # What cannot be released expires.
+                with suppress(ServiceUnavailable):
+                    self._store.release(check.login)
+
+    def _ask(self, check: _Check) -> Identity | None:
+        login = check.login
+        try:
+            user = self._client().userinfo(login.token, domain=login.domain, visitor=check.visitor)
+        except (ServiceUnavailable, RateLimitError, ConfigurationError) as problem:
+            return self._unknown(check, problem)
+        if user.id != login.user_id:
+            raise SessionError(ErrorCode.SESSION_INVALID, "the token now names another user")
+        check_policy(user, self._settings)
+        if not self._store.update(login, Record(user, time.time(), visitor_digest(check.visitor))):
+            return None
+        return self._keep(self._fact(check, user, time.monotonic())).identity
+
+    def _unknown(self, check: _Check, problem: CentralAuthError) -> Identity:
+        fallback = check.fallback
+        if fallback is None:
             raise problem
-        self.counters.stale_served += 1
-        return last.user.stale()
+        if problem.facts.get("asked", True):
+            log.warning("CentralAuth cannot say whether a login goes on; it goes on for now. %s", problem)
+        self._stale_served += 1
+        return fallback.stale
 
-    def _within_grace(self, last: _Known) -> bool:
-        age = time.monotonic() - last.checked
-        return age < self._settings.user_ttl + self._settings.stale_grace
+    def _recorded(self, check: _Check, record: Record) -> _Known | None:
+        """Return the last answer for this very browser, or None when it was another."""
+        if record.visitor != visitor_digest(check.visitor):
+            return None
+        try:
+            check_policy(record.user, self._settings)
+        except PermissionDenied:
+            return None
+        # A date in the future comes from a clock that was set: as bad as one in the past.
+        checked = time.monotonic() - abs(time.time() - record.checked)
+        known = self._known.get(check.login.login_id)
+        if known is not None and known.visitor == check.visitor:
+            checked = max(checked, known.checked)
+        return self._keep(self._fact(check, record.user, checked))
 
-    def _keep(self, login: Login, known: _Known) -> None:
+    def _fact(self, check: _Check, user: User, checked: float) -> _Known:
+        login = check.login
+        over = math.inf if login.until is None else time.monotonic() + login.until - time.time()
+        fresh_until = checked + self._settings.user_ttl
+        return _Known(
+            identity=Identity(user, login),
+            stale=Identity(user.stale(), login),
+            visitor=check.visitor,
+            seen=check.seen,
+            # From before the record was read: a logout after that makes it a lookup.
+            version=check.version,
+            checked=checked,
+            fresh_until=min(fresh_until, over),
+            usable_until=min(fresh_until + self._settings.stale_grace, over),
+        )
+
+    def _keep(self, known: _Known) -> _Known:
+        assert known.identity.login is not None, "what is known is known of a login"
+        login_id = known.identity.login.login_id
         with self._lock:
-            self._known.pop(login.login_id, None)
-            self._known[login.login_id] = known
+            self._known.pop(login_id, None)
+            self._known[login_id] = known
             if len(self._known) > MAX_KNOWN:
                 del self._known[next(iter(self._known))]
+        return known
 
 
 def visitor_digest(visitor: Visitor) -> str:

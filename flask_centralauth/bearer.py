@@ -1,0 +1,117 @@
+"""Requests that bring an access token of their own: native apps and scripts.
+
+No cookie, no session: ``Authorization: Bearer <access token>``, and ``device-id`` where the
+token was made for a device. Whoever brings a token is judged by it alone.
+
+Source: RFC 6750 §2.1, §3.1; "CentralAuth: userinfo".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from flask import current_app
+
+from .access_token import is_of_an_emulator, is_well_formed
+from .config import Settings
+from .errors import ErrorCode, SessionError
+from .policy import check_policy
+from .single_flight import SingleFlight
+from .user import User
+from .visitor import Visitor
+
+if TYPE_CHECKING:
+    from .client import CentralAuthClient
+
+T = TypeVar("T")
+
+MAX_KNOWN: Final = 10_000
+#: A token that was refused is not asked about again for so many seconds.
+REFUSAL_SECONDS: Final = 5.0
+
+#: What an answer is kept under: a digest, so that no token stays in memory, and the browser
+#: and device it was given for, so that a stolen token is asked about.
+_Key = tuple[bytes, Visitor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    code: str
+    message: str | None
+
+
+class BearerUsers:
+    """Answers whose access token a request brings. Nothing of it is written anywhere."""
+
+    def __init__(self, settings: Settings, client: Callable[[], CentralAuthClient]) -> None:
+        self._settings = settings
+        self._client = client
+        self._users = _Recent[User](settings.user_ttl)
+        # Apart from the users: many invented tokens must not push out the good ones.
+        self._refusals = _Recent[_Refusal](REFUSAL_SECONDS)
+        self._flights: SingleFlight[User] = SingleFlight()
+
+    def user_of(self, token: str, *, domain: str, visitor: Visitor) -> User:
+        """Return the user of an access token.
+
+        :param domain: origin of the application, as whitelisted.
+        :raises SessionError: the token is malformed, or CentralAuth does not accept it.
+        :raises PermissionDenied: the settings keep this user out.
+        :raises ServiceUnavailable: it cannot be known now.
+        """
+        if not is_well_formed(token):
+            raise SessionError(ErrorCode.TOKEN_INVALID, "the bearer token is malformed")
+        if is_of_an_emulator(token) and not self._emulator_allowed():
+            raise SessionError(ErrorCode.TOKEN_INVALID, "the bearer token was made by an emulator")
+        key = (hashlib.sha256(token.encode()).digest(), visitor)
+        user = self._users.get(key)
+        if user is not None:
+            return user
+        refusal = self._refusals.get(key)
+        if refusal is not None:
+            raise SessionError(refusal.code, refusal.message)
+        if self._settings.user_ttl == 0:
+            return self._ask(key, token, domain)
+        return self._flights.run(
+            key,
+            lambda: self._users.get(key) or self._ask(key, token, domain),
+            timeout=self._settings.timeout,
+        )
+
+    def _ask(self, key: _Key, token: str, domain: str) -> User:
+        try:
+            user = self._client().userinfo(token, domain=domain, visitor=key[1])
+        except SessionError as problem:
+            self._refusals.put(key, _Refusal(problem.error_code, problem.message))
+            raise
+        check_policy(user, self._settings)
+        self._users.put(key, user)
+        return user
+
+    def _emulator_allowed(self) -> bool:
+        return current_app.debug or current_app.testing or self._settings.base_is_loopback
+
+
+class _Recent(Generic[T]):
+    """What was kept in the last seconds, and no more than so many."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._kept: dict[_Key, tuple[float, T]] = {}
+
+    def get(self, key: _Key) -> T | None:
+        kept = self._kept.get(key)
+        return kept[1] if kept is not None and time.monotonic() - kept[0] < self._seconds else None
+
+    def put(self, key: _Key, value: T) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (time.monotonic(), value)
+            if len(self._kept) > MAX_KNOWN:
+                del self._kept[next(iter(self._kept))]
