@@ -40,7 +40,7 @@ class ControlAccess:
 
 def register_control(app: Flask, access: ControlAccess) -> None:
     """Add the control API and the dashboard to an application."""
-    from . import control_people, control_traffic
+    from . import control_people, control_traffic, dashboard
 
     app.extensions[ACCESS_KEY] = access
     blueprint = Blueprint("control", __name__, url_prefix=CONTROL_PREFIX)
@@ -48,6 +48,8 @@ def register_control(app: Flask, access: ControlAccess) -> None:
     blueprint.register_error_handler(ValueError, _nonsense)
     control_people.add_routes(blueprint)
     control_traffic.add_routes(blueprint)
+    dashboard.add_routes(blueprint)
+    dashboard.add_home(app)
     app.register_blueprint(blueprint)
 
 

@@ -283,7 +283,7 @@ def set_autologin() -> Json:
     """Answer every login page with ``user``; null asks again."""
     service = the_service()
     user = only(sent_object(), user=(str, type(None))).get("user")
-    service.autologin = user
+    service.set_autologin(user)
     return {"user": user}
 
 

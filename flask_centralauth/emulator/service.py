@@ -89,6 +89,10 @@ class Service:
                 self.store.users = users
             self.journal.clear()
 
+    def set_autologin(self, email: str | None) -> None:
+        """Answer every login page with this user until the next reset; None asks again."""
+        self.autologin = email
+
     def start_with_autologin(self, email: str | None) -> None:
         """Answer every login page with this user, after a reset too."""
         self._seed_autologin = self.autologin = email

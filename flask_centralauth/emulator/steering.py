@@ -106,7 +106,7 @@ class Steering:
 
     def autologin(self, email: str | None) -> None:
         """Answer every login page with this user until the next reset; None asks again."""
-        self.service.autologin = email
+        self.service.set_autologin(email)
 
     def tokens(
         self, *, user: str, domain: str, ip: str | None = None, user_agent: str | None = None

@@ -109,7 +109,8 @@ def _strike() -> Response | None:
     service = the_service()
     credentials = basic_credentials(request.headers.get("Authorization"))
     client_id = credentials[0] if credentials else request.values.get("client_id")
-    facts = RequestFacts(entry.endpoint, client_id, _email_of(entry), entry.headers)
+    entry.email = _email_of(entry)
+    facts = RequestFacts(entry.endpoint, client_id, entry.email, entry.headers)
     fault = service.faults.take(facts)
     if fault is None:
         return None
