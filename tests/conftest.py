@@ -209,6 +209,13 @@ def _artifact(name: str) -> Path:
     return ARTIFACTS / f"{''.join(c if c.isalnum() or c in '-_' else '-' for c in name)}.png"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Pictures of failures are of this run."""
+    if not hasattr(config, "workerinput"):  # once, by the process that starts the others
+        for picture in ARTIFACTS.glob("failed-*.png"):
+            picture.unlink(missing_ok=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With -n, one process has the browser: two of them are slower than one on a small machine."""
     for item in items:
