@@ -18,6 +18,17 @@ MAX_USER_AGENT: Final = 4096
 MAX_DEVICE_ID: Final = 128
 UNKNOWN_BROWSER: Final = "unknown"
 
+#: Of machines, homes, companies and carriers. Not ``is_private``, which has more in it.
+_PRIVATE_NETWORKS: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        """
+        127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 100.64.0.0/10
+        ::1/128 fc00::/7 fe80::/10
+        """.split(),
+    )
+)
+
 #: What a header value may carry. CentralAuth saw the browser's own bytes, beyond ASCII or
 #: not, so these are passed on as they are.
 _LEGAL: Final = re.compile("[\t\x20-\x7e\x80-\xff]+")
@@ -47,7 +58,10 @@ def visitor_of(remote_address: str | None, user_agent: str | None, device_id: st
 
 def is_private(address: str | None) -> bool:
     """Say whether an address cannot be a visitor's on the internet."""
-    return address is None or ipaddress.ip_address(address).is_private
+    if address is None:
+        return True
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in _PRIVATE_NETWORKS)
 
 
 def _address(remote_address: str | None) -> str | None:
