@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from flask import Response, after_this_request, current_app, jsonify, request, session, url_for
@@ -90,11 +90,10 @@ def _leave_cookies_alone(error: CentralAuthError) -> None:
     Answers to parallel calls overtake each other: one that deletes the session cookie
     would delete the one a login has just set.
     """
-    if error.ended_login is not None and not session and session.modified:
-        store = getattr(current_app.session_interface, "engine", None)
-        if store is not None:
-            store.delete(f"{current_app.session_interface.key_prefix}{session.sid}")  # type: ignore[attr-defined]
-        session.modified = False
+    if error.ended_login is not None and not session:
+        stored: Any = getattr(session, "centralauth", None)
+        if stored is not None:
+            stored.outlived = True
 
     # Registered last, so that it sees what those before it have set.
     @after_this_request

@@ -21,7 +21,6 @@ from .session_guard import UnavailableSession
 from .signals import session_ended
 from .state import EXTENSION_KEY, State, state_of
 from .translations import N_, gettext
-from .user import User
 from .ways_back import at_login, login_address, wanted_page, was_form
 
 #: A login that is over so soon after it began would be over again: a page, no redirect.
@@ -91,16 +90,17 @@ def _sign_out(state: State, error: CentralAuthError) -> None:
     who = identity()
     if who.login is None:
         return
-    state.users.forget(who.login)
-    state.logins.end(who.login)
+    user = state.users.forget(who.login)
+    first = state.logins.end(who.login)
     set_identity(Identity(ANONYMOUS))
     error.ended_login = who.login
-    session_ended.send(
-        current_app._get_current_object(),  # type: ignore[attr-defined]
-        user=who.user if isinstance(who.user, User) else None,
-        login_id=who.login.login_id,
-        error=error,
-    )
+    if first:
+        session_ended.send(
+            current_app._get_current_object(),  # type: ignore[attr-defined]
+            user=user,
+            login_id=who.login.login_id,
+            error=error,
+        )
 
 
 def _may_go_back(state: State, error: CentralAuthError) -> bool:
