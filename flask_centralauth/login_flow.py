@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
 from flask import Response, after_this_request, current_app, g, request
@@ -137,8 +138,8 @@ class LoginFlow:
 
         :raises LoginError: a parameter is missing, empty, repeated or out of bounds.
         """
-        if len(query) > MAX_PARAMETERS:
-            raise LoginError(ErrorCode.STATE_INVALID, "too many parameters")
+        if len(query) > MAX_PARAMETERS or not _is_utf8(request.query_string):
+            raise LoginError(ErrorCode.STATE_INVALID, "too many parameters, or no UTF-8")
         state = _single(query, "state", MAX_STATE, ErrorCode.STATE_INVALID)
         code = _single(query, "code", MAX_CODE, ErrorCode.STATE_INVALID)
         issuer = _single(query, "iss", MAX_CODE, ErrorCode.STATE_INVALID)
@@ -225,6 +226,15 @@ def _words_of_today(name: str, words: OptionalWords, allowed: frozenset[str]) ->
     except InvalidSettingError as problem:
         log.error("What the function for %s returned %s", name, problem)
         return None
+
+
+def _is_utf8(query: bytes) -> bool:
+    # Werkzeug leaves what it cannot decode as it is: a code "%ff" would look fine.
+    try:
+        unquote_to_bytes(query).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _single(query: MultiDict[str, str], name: str, limit: int, code: ErrorCode) -> str | None:
