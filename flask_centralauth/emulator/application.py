@@ -29,7 +29,12 @@ def create_app(
     api_views.register(app)
     login_views.register(app)
     mail_views.register(app)
-    app.add_url_rule("/healthz", "health", lambda: {"status": "ok"})
+    app.add_url_rule("/healthz", "health", health)
     if control:
         register_control(app, ControlAccess(token=control_token, show_secrets=show_secrets))
     return app
+
+
+def health() -> dict[str, str]:
+    """Whether it answers."""
+    return {"status": "ok"}

@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .clock import read_time
 from .emulator import Emulator
 from .entities import checked_email
+from .faults import fault_from
 from .origins import is_origin, origin_of
+from .scenarios import SCENARIOS
 from .service import DEFAULT_CLIENT_ID, DEFAULT_USERS, SeedUser
 
 DEFAULT_PORT: Final = 9797
@@ -55,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
     add("--mode", choices=["strict", "compat"], help="compat also accepts what the official clients send")
     add("--login-ip", metavar="IP", help="record every login with this address")
     add("--no-hijack-protection", action="store_true", help="do not compare address and browser")
+    add("--scenario", choices=SCENARIOS, help="begin with a bundle of faults")
+    add("--fault", action="append", default=[], metavar="JSON", help="begin with a fault; repeat for more")
+    add("--freeze-time", metavar="TIME", help="let the clock stand still at this time (ISO 8601)")
+    add("--no-control", action="store_true", help="without control API and dashboard")
+    add("--control-token", metavar="TOKEN", help="what callers of the control API must present")
+    add("--show-secrets", action="store_true", help="show tokens and codes in full on the dashboard")
+    add("--exit-on-lint", action="store_true", help="exit status 1 when the client did something wrong")
     add("--seed", type=int, help="make identifiers and dice the same in every run")
     add("--log", action="store_true", help="write a line per request")
     add("--quiet", action="store_true", help="say nothing at start")
@@ -79,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         emulator.wait()
     except KeyboardInterrupt:
         emulator.stop()
-    return 0
+    return _graded(emulator) if options.exit_on_lint else 0
 
 
 def emulator_from(options: argparse.Namespace) -> Emulator:
@@ -113,21 +123,48 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
             seed=options.seed,
             public_url=options.public_url,
             internal_url=options.internal_url,
+            control=not options.no_control,
+            control_token=options.control_token,
+            show_secrets=options.show_secrets,
             log=options.log,
             settings=settings,
         )
         if options.autologin:
             emulator.service.start_with_autologin(checked_email(options.autologin))
+        _begin_badly(emulator, options)
     except (ValueError, TypeError) as problem:
         raise UsageError(str(problem)) from problem
     return emulator
+
+
+def _begin_badly(emulator: Emulator, options: argparse.Namespace) -> None:
+    for text in options.fault:
+        try:
+            sent = json.loads(text)
+        except (ValueError, RecursionError) as problem:
+            raise UsageError(f"--fault {text[:60]!r} is not JSON: {problem}") from problem
+        if not isinstance(sent, dict) or "endpoint" not in sent:
+            raise UsageError(f"--fault {text[:60]!r} is not an object with an endpoint")
+        emulator.service.faults.add(fault_from(sent))
+    if options.scenario:
+        emulator.scenario(options.scenario)
+    if options.freeze_time:
+        emulator.clock.freeze(read_time(options.freeze_time))
+
+
+def _graded(emulator: Emulator) -> int:
+    findings = emulator.lint()
+    for finding in findings:
+        place = f" (request {finding.request})" if finding.request else ""
+        print(f"{finding.level}: {finding.id} {finding.text}{place}", file=sys.stderr)
+    return 1 if any(finding.level == "error" for finding in findings) else 0
 
 
 def greeting(emulator: Emulator) -> str:
     """Return what a developer needs to begin."""
     lines = [
         f"CentralAuth emulator on {emulator.url}  (Ctrl+C stops it)",
-        f"Dashboard: {emulator.url}/_emulator/ui",
+        *([f"Dashboard: {emulator.url}/_emulator/ui"] if "control" in emulator.app.blueprints else []),
         "",
         "Settings for your application:",
         *(f"  {name}={value}" for name, value in emulator.config.items()),

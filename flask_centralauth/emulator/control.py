@@ -40,12 +40,13 @@ class ControlAccess:
 
 def register_control(app: Flask, access: ControlAccess) -> None:
     """Add the control API and the dashboard to an application."""
-    from . import control_people, control_traffic, dashboard
+    from . import control_people, control_settings, control_traffic, dashboard
 
     app.extensions[ACCESS_KEY] = access
     blueprint = Blueprint("control", __name__, url_prefix=CONTROL_PREFIX)
     blueprint.before_request(_guard)
     blueprint.register_error_handler(ValueError, _nonsense)
+    control_settings.add_routes(blueprint)
     control_people.add_routes(blueprint)
     control_traffic.add_routes(blueprint)
     dashboard.add_routes(blueprint)

@@ -1,4 +1,4 @@
-"""Control API: faults and the journal."""
+"""Control API: faults, the journal and what it says about the client, the state as a whole."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from ..errors import ErrorCode
+from .api_description import openapi
 from .checks import Refusal
-from .control import add_all, required, sent_object, the_access
-from .faults import Fault, make_fault
+from .control import add_all, sent_object, the_access
+from .faults import Fault, fault_from
 from .lint import lint
 from .masking import entry_view
 from .scenarios import play
 from .service import Service
 from .settings import SERVICE_CODES
+from .state_file import exported, import_state
 from .web import the_service
 
 Json = dict[str, Any]
@@ -40,30 +42,12 @@ def add_routes(blueprint: Blueprint) -> None:
             ("/requests/<int:number>", "request", show_request, ("GET",)),
             ("/lint", "lint", show_findings, ("GET",)),
             ("/coverage", "coverage", coverage, ("GET",)),
+            ("/export", "export", export_state, ("GET",)),
+            ("/import", "import", load_state, ("POST",)),
+            ("/openapi.json", "openapi", describe, ("GET",)),
             ("/events", "events", events, ("GET",)),
         ],
     )
-
-
-def fault_from(sent: Json) -> Fault:
-    """Return the fault that an object describes.
-
-    Either the words of ``emulator.fail()``, or ``action: {type: ..., ...}``.
-
-    :raises ValueError: when there is no such fault.
-    """
-    how = {name: value for name, value in sent.items() if name != "endpoint"}
-    action = how.get("action")
-    if isinstance(action, dict):
-        options = {name: value for name, value in action.items() if name != "type"}
-        if action.get("type") == "error" and "code" in options:
-            options["error_code"] = options.pop("code")
-        how = {**{name: value for name, value in how.items() if name != "action"}, **options}
-        how["action"] = action.get("type")
-    try:
-        return make_fault(str(required(sent, "endpoint")), **how)
-    except TypeError as problem:
-        raise ValueError(str(problem)) from None
 
 
 def list_faults() -> Json:
@@ -146,6 +130,22 @@ def coverage() -> Json:
                 met[name][value] += 1
     unmet = [code for code in SERVICE_CODES if code not in met["codes"]]
     return {**{name: dict(counted) for name, counted in met.items()}, "unmetCodes": unmet}
+
+
+def export_state() -> Json:
+    """Everything it remembers, secrets included."""
+    return exported(the_service())
+
+
+def load_state() -> Json:
+    """Replace everything by what an export returned."""
+    import_state(the_service(), sent_object())
+    return {"status": "ok"}
+
+
+def describe() -> Json:
+    """This description."""
+    return openapi(current_app, the_service().public_url)
 
 
 def events() -> Response:

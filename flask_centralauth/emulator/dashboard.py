@@ -16,9 +16,8 @@ from ..errors import ErrorCode
 from .checks import Refusal
 from .clock import wire_time
 from .control import the_access
-from .control_traffic import fault_from
 from .fault_actions import CALLBACK, REPLACING, SHAPING
-from .faults import ENDPOINTS
+from .faults import ENDPOINTS, fault_from
 from .lint import lint
 from .mailbox import Mailbox
 from .masking import entry_view
@@ -44,14 +43,19 @@ _KINDS: Final = {"all": "All", "api": "API", "browser": "Browser", "refused": "R
 
 def add_routes(blueprint: Blueprint) -> None:
     """Add the dashboard to the control API's blueprint."""
-    blueprint.add_url_rule("/ui", "ui", lambda: redirect(url_for(".ui_page", name="requests")))
+    blueprint.add_url_rule("/ui", "ui", home)
     blueprint.add_url_rule("/ui/<name>", "ui_page", show, methods=["GET"])
     blueprint.add_url_rule("/ui/<name>", "ui_act", act, methods=["POST"])
 
 
 def add_home(app: Flask) -> None:
     """Lead from the bare address to the dashboard."""
-    app.add_url_rule("/", "home", lambda: redirect(url_for("control.ui_page", name="requests")))
+    app.add_url_rule("/", "home", home)
+
+
+def home() -> BaseResponse:
+    """The way to the dashboard."""
+    return redirect(url_for("control.ui_page", name="requests"))
 
 
 def show(name: str, problem: str | None = None) -> Response:

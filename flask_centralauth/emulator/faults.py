@@ -240,3 +240,24 @@ def make_fault(
         delay=delay,
         hang=hang,
     )
+
+
+def fault_from(sent: Mapping[str, Any]) -> Fault:
+    """Return the fault that an object describes.
+
+    Either the words of ``emulator.fail()``, or ``action: {type: ..., ...}``.
+
+    :raises ValueError: when there is no such fault.
+    """
+    how = {name: value for name, value in sent.items() if name != "endpoint"}
+    action = how.get("action")
+    if isinstance(action, dict):
+        options = {name: value for name, value in action.items() if name != "type"}
+        if action.get("type") == "error" and "code" in options:
+            options["error_code"] = options.pop("code")
+        how = {**{name: value for name, value in how.items() if name != "action"}, **options}
+        how["action"] = action.get("type")
+    try:
+        return make_fault(sent.get("endpoint", ""), **how)
+    except TypeError as problem:
+        raise ValueError(str(problem)) from None

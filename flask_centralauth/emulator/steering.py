@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .clock import Clock
@@ -14,6 +15,7 @@ from .scenarios import play
 from .service import Service
 from .sessions import SessionList
 from .settings import Settings
+from .state_file import exported, import_state
 from .store import NextLogin
 
 
@@ -90,6 +92,17 @@ class Steering:
     def lint(self) -> list[Finding]:
         """Return what is wrong with the client that talks to it, errors first."""
         return lint(self.service)
+
+    def export(self) -> dict[str, Any]:
+        """Return settings, organizations, users and sessions as JSON can carry them."""
+        return exported(self.service)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Replace what it remembers by what :meth:`export` returned.
+
+        :raises ValueError: when it is something else; nothing is changed then.
+        """
+        import_state(self.service, state)
 
     def next_login(
         self,

@@ -96,6 +96,35 @@ def test_options_become_an_emulator(tmp_path: Path) -> None:
     assert "Every origin" not in greeting(emulator)
 
 
+def test_it_can_begin_badly() -> None:
+    options = ["--fault", '{"endpoint": "userinfo", "status": 500}', "--scenario", "outage"]
+    emulator = emulator_from(parser().parse_args([*options, "--freeze-time", "2030-01-01"]))
+    assert len(emulator.service.faults) == 6
+    assert emulator.clock.now().year == 2030
+
+
+def test_the_control_api_can_be_left_out() -> None:
+    emulator = emulator_from(parser().parse_args(["--no-control"]))
+    assert "Dashboard" not in greeting(emulator)
+    assert emulator.app.test_client().get("/_emulator/config").status_code == 404
+
+
+@pytest.mark.parametrize(("auth_ip", "status"), [("192.0.2.1", 0), ("0.0.0.0", 1)])
+def test_bad_clients_can_fail_a_pipeline(auth_ip: str, status: int) -> None:
+    command = [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--quiet", "--exit-on-lint"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    port = process.stdout.readline().strip().partition("=")[2]
+    headers = {"auth-ip": auth_ip, "user-agent": "a browser"}
+    requests.post(
+        f"http://127.0.0.1:{port}/api/v1/userinfo?domain=https://app.example", headers=headers, timeout=20
+    )
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert ("error: L08 auth-ip is the placeholder 0.0.0.0 (request 1)" in complaints) is bool(status)
+
+
 def test_a_list_of_users_is_a_seed_file_too(tmp_path: Path) -> None:
     seed_file = tmp_path / "users.json"
     seed_file.write_text('["dave@example.com"]')
@@ -143,6 +172,10 @@ def test_a_seed_file_that_makes_no_sense_is_refused(
         (["--host", "0.0.0.0"], "add --allow-remote"),
         (["--public-url", "not a url"], "--public-url"),
         (["--port", "70000"], "--port"),
+        (["--fault", "{"], "is not JSON"),
+        (["--fault", "[]"], "is not an object with an endpoint"),
+        (["--fault", '{"endpoint": "moon"}'], "there is no endpoint 'moon'"),
+        (["--freeze-time", "soon"], "is not a time"),
     ],
 )
 def test_what_cannot_work_is_refused(
