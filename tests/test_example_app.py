@@ -29,17 +29,8 @@ from .conftest import LiveServer, RunServer
 from .test_templates import Page as Document
 
 EXAMPLE = Path(__file__).parents[1] / "example_app"
-ENDED_IS_NOT_LOST = pytest.mark.xfail(
-    strict=True,
-    reason="a session that ends within 30 s of the login is taken for a lost cookie (views.py)",
-)
 ERRORS = [
-    pytest.param(
-        section,
-        error,
-        id=f"{section.at}-{error}",
-        marks=ENDED_IS_NOT_LOST if error == "tokenMissing" else (),
-    )
+    pytest.param(section, error, id=f"{section.at}-{error}")
     for section in SECTIONS
     for error in section.errors
 ]
@@ -231,7 +222,6 @@ def test_gallery_button_has_the_outcome_it_promises(
         assert len(re.findall("<h1>", page.text)) == 1
 
 
-@ENDED_IS_NOT_LOST
 def test_signing_in_again_works_at_once_after_a_session_ended(
     emulator: Emulator, example: LiveServer
 ) -> None:

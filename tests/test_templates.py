@@ -309,10 +309,6 @@ def test_own_error_page_replaces_every_family(bare_app: Flask, name: str) -> Non
     assert render(name).words.startswith("own page: ")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the variable _ of pages.py hides the application's own _ from its layout",
-)
 def test_layout_of_an_application_keeps_its_own_translations(tmp_path: Path) -> None:
     (tmp_path / "templates" / "centralauth").mkdir(parents=True)
     layout = tmp_path / "templates" / "layout.html"
