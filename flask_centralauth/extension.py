@@ -109,7 +109,9 @@ class CentralAuth:
 
     def logout_user(self, user_id: str) -> None:
         """End every login of a user of this application, in all browsers, within a second."""
-        state_of().logins.end_all(user_id)
+        state = state_of()
+        state.logins.end_all(user_id)
+        state.users.expect_news()
 
 
 def _request_checks() -> Callable[[], None]:

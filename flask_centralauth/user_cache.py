@@ -211,9 +211,13 @@ class UserCache:
         """Drop what this process knows of a login, and look at the others' news at once."""
         with self._lock:
             known = self._known.pop(login.login_id, None)
-        self._version_read = -math.inf
+        self.expect_news()
         user = known.identity.user if known is not None else None
         return user if isinstance(user, User) else None
+
+    def expect_news(self) -> None:
+        """Look at the next request what has ended meanwhile, not within a second."""
+        self._version_read = -math.inf
 
     def _current_version(self, now: float) -> bytes | None:
         if now - self._version_read < VERSION_SECONDS:
