@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from werkzeug.datastructures import MultiDict
+
+from ..errors import ErrorCode
+
 T = TypeVar("T")
 
 
@@ -69,6 +73,19 @@ class Checks:
         """
         self.require(value, rule, code, message)
         return cast(T, value)
+
+    def once(self, fields: MultiDict[str, str]) -> None:
+        """Note the rule that no parameter is repeated (OAuth 2.1 §4.1).
+
+        :raises Refusal: naming those that are.
+        """
+        repeated = sorted(name for name in fields if len(fields.getlist(name)) > 1)
+        self.require(
+            not repeated,
+            "no parameter is repeated",
+            ErrorCode.MISSING_FIELDS,
+            f"more than once: {', '.join(name[:40] for name in repeated)}",
+        )
 
     @property
     def failed(self) -> Check | None:

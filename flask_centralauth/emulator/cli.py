@@ -17,14 +17,11 @@ from .entities import checked_email
 from .faults import fault_from
 from .origins import is_origin, origin_of
 from .scenarios import SCENARIOS
-from .service import DEFAULT_CLIENT_ID, DEFAULT_USERS, SeedUser
+from .seed_file import UsageError, client_of, read_seed_file
+from .service import DEFAULT_USERS, SeedUser
 
 DEFAULT_PORT: Final = 9797
 USAGE_ERROR: Final = 2
-
-
-class UsageError(Exception):
-    """The command line asks for something impossible; the text says what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,21 +98,15 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
     _refuse_remote(options.host, options.allow_remote)
     _check_addresses(options)
     seed_file = read_seed_file(options.users) if options.users else {}
-    client_id, secret = _client(options.client, seed_file.get("client", {}))
-    settings: dict[str, object] = dict(seed_file.get("settings", {}))
-    if options.login_ip:
-        settings["login_ip"] = options.login_ip
-    if options.no_hijack_protection:
-        settings["hijack_protection"] = False
+    client_id, secret = client_of(options.client, seed_file)
+    settings = _settings(options, seed_file)
     whitelist = [*seed_file.get("whitelist", ()), *options.whitelist]
     _check_whitelist(whitelist)
     users: list[SeedUser] = [*seed_file.get("users", ()), *options.user]
     try:
         emulator = Emulator(
             whitelist=whitelist,
-            hijack_protection=True,
             users=users or DEFAULT_USERS,
-            mode=options.mode or str(settings.pop("mode", "strict")),
             client_id=client_id,
             client_secret=secret,
             host=options.host,
@@ -135,6 +126,17 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
     except (ValueError, TypeError) as problem:
         raise UsageError(str(problem)) from problem
     return emulator
+
+
+def _settings(options: argparse.Namespace, seed_file: Mapping[str, Any]) -> dict[str, object]:
+    settings: dict[str, object] = dict(seed_file.get("settings", {}))
+    if options.mode:
+        settings["mode"] = options.mode
+    if options.login_ip:
+        settings["login_ip"] = options.login_ip
+    if options.no_hijack_protection:
+        settings["hijack_protection"] = False
+    return settings
 
 
 def _begin_badly(emulator: Emulator, options: argparse.Namespace) -> None:
@@ -184,45 +186,6 @@ def refuse_production(environment: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{name} is 'production': the emulator lets anybody log in and does not start there"
             )
-
-
-def read_seed_file(path: Path) -> dict[str, Any]:
-    """Return client, whitelist, settings and users of a JSON file.
-
-    :raises UsageError: when it cannot be read.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise UsageError(f"cannot read {path}: {problem.strerror}") from problem
-    except (ValueError, RecursionError) as problem:
-        raise UsageError(f"{path} is not JSON: {problem}") from problem
-    if isinstance(value, list):
-        value = {"users": value}
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} must hold a list of users, or an object with users and settings")
-    known = {"client": dict, "whitelist": list, "settings": dict, "users": list}
-    for name, content in value.items():
-        if name not in known:
-            raise UsageError(f"{path}: there is no {name!r}; known: {', '.join(known)}")
-        if not isinstance(content, known[name]):
-            raise UsageError(f"{path}: {name} must be {'a list' if known[name] is list else 'an object'}")
-    for user in value.get("users", ()):
-        if not isinstance(user, str) and not (isinstance(user, dict) and "email" in user):
-            raise UsageError(f"{path}: a user is an e-mail address or an object with email, not {user!r}")
-    return value
-
-
-def _client(option: str | None, from_file: Mapping[str, Any]) -> tuple[str, str | None]:
-    if option is None:
-        for name in ("id", "secret"):
-            if not isinstance(from_file.get(name, ""), str):
-                raise UsageError(f"client {name} must be text, not {from_file[name]!r}")
-        return from_file.get("id") or DEFAULT_CLIENT_ID, from_file.get("secret")
-    client_id, colon, secret = option.partition(":")
-    if not client_id or not colon or not secret:
-        raise UsageError("--client is ID:SECRET, with a secret of 16, 24, 32, 48 or 64 characters")
-    return client_id, secret
 
 
 def _check_whitelist(whitelist: Sequence[object]) -> None:

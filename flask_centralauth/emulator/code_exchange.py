@@ -46,13 +46,7 @@ def exchange(
         f"missing: {', '.join(missing)}",
     )
     if service.settings.strict:
-        repeated = sorted(name for name in form if len(form.getlist(name)) > 1)
-        checks.require(
-            not repeated,
-            "no parameter is repeated",
-            ErrorCode.MISSING_FIELDS,
-            f"more than once: {', '.join(name[:40] for name in repeated)}",
-        )
+        checks.once(form)
     organization = None if native else require_client(service, authorization, checks, form=form)
     with service.lock:
         code = _known_code(service, form, organization, checks)

@@ -61,14 +61,7 @@ def check_target(
         f"the origin {origin} is not on the whitelist: {', '.join(settings.whitelist)}",
     )
     if settings.check_referrer or query.get("embed") == "1":
-        referer_origin = origin_of(referer or "")
-        checks.require(
-            referer_origin
-            and whitelisted(referer_origin, settings.whitelist, allow_localhost=settings.allow_localhost),
-            "Referer is whitelisted",
-            ErrorCode.DOMAIN_INVALID,
-            f"the Referer {referer_origin or 'is missing; its origin'} must be on the whitelist",
-        )
+        _check_referrer(service, referer, checks)
     return organization, redirect_uri
 
 
@@ -99,6 +92,45 @@ def check_request(
         ErrorCode.STATE_MISSING,
         "state is there more than once",
     )
+    _check_challenge(query, checks)
+    if settings.strict:
+        checks.once(query)
+    if native:
+        checks.require(
+            f"{query['app_id']} {query['redirect_uri']}" in settings.native_apps,
+            "app_id and redirect_uri are a registered native application",
+            ErrorCode.ENTITY_INVALID,
+            f"there is no native application {query['app_id'][:80]!r} with this redirect_uri",
+        )
+    return Attempt(
+        id=service.new_id("attempt"),
+        organization_id=organization.id,
+        redirect_uri=query["redirect_uri"],
+        state=state,
+        code_challenge=query["code_challenge"],
+        started=service.clock.time(),
+        query_string=query_string,
+        email=query.get("email", "")[:254],
+        banner=banner_of(query),
+        affirm=query.get("affirm") == "1",
+        embed=query.get("embed") == "1",
+        app_id=query.get("app_id") if native else None,
+        device_id=query.get("device_id") if native else None,
+    )
+
+
+def _check_referrer(service: Service, referer: str | None, checks: Checks) -> None:
+    settings = service.settings
+    origin = origin_of(referer or "")
+    checks.require(
+        origin and whitelisted(origin, settings.whitelist, allow_localhost=settings.allow_localhost),
+        "Referer is whitelisted",
+        ErrorCode.DOMAIN_INVALID,
+        f"the Referer {origin or 'is missing; its origin'} must be on the whitelist",
+    )
+
+
+def _check_challenge(query: MultiDict[str, str], checks: Checks) -> None:
     challenge = query.get("code_challenge", "")
     checks.require(
         challenge, "code_challenge is there", ErrorCode.CODE_CHALLENGE_MISSING, "code_challenge is missing"
@@ -114,36 +146,6 @@ def check_request(
         "code_challenge_method is S256",
         ErrorCode.CODE_CHALLENGE_INVALID,
         f"code_challenge_method is {query.get('code_challenge_method', '')[:40]!r}, not 'S256'",
-    )
-    if settings.strict:
-        repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
-        checks.require(
-            not repeated,
-            "no parameter is repeated",
-            ErrorCode.MISSING_FIELDS,
-            f"more than once: {', '.join(name[:40] for name in repeated)}",
-        )
-    if native:
-        checks.require(
-            f"{query['app_id']} {query['redirect_uri']}" in settings.native_apps,
-            "app_id and redirect_uri are a registered native application",
-            ErrorCode.ENTITY_INVALID,
-            f"there is no native application {query['app_id'][:80]!r} with this redirect_uri",
-        )
-    return Attempt(
-        id=service.new_id("attempt"),
-        organization_id=organization.id,
-        redirect_uri=query["redirect_uri"],
-        state=state,
-        code_challenge=challenge,
-        started=service.clock.time(),
-        query_string=query_string,
-        email=query.get("email", "")[:254],
-        banner=banner_of(query),
-        affirm=query.get("affirm") == "1",
-        embed=query.get("embed") == "1",
-        app_id=query.get("app_id") if native else None,
-        device_id=query.get("device_id") if native else None,
     )
 
 
