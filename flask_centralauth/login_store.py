@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from flask import session
 
@@ -132,7 +132,9 @@ class LoginStore:
 
     def claimed_id(self) -> str | None:
         """Return the id of the login this request's session claims, unchecked."""
-        claimed = session.get(SESSION_KEY)
+        # Not through the proxy: every page view of a guarded page comes by here.
+        current: dict[str, Any] = session._get_current_object()  # type: ignore[attr-defined]
+        claimed = current.get(SESSION_KEY)
         login_id = claimed.get("login_id") if isinstance(claimed, dict) else None
         return login_id if isinstance(login_id, str) else None
 
@@ -238,7 +240,10 @@ def _encode(record: Record) -> bytes:
 def _decode(content: bytes) -> Record | None:
     try:
         value = loads_object(content)
-        return Record(parse_user(value["user"]), float(value["checked"]), str(value["visitor"]))
+        user, checked, visitor = value["user"], value["checked"], value["visitor"]
+        if not isinstance(user, dict) or not isinstance(visitor, str):
+            raise TypeError("a member has the wrong type")
+        return Record(parse_user(user), float(checked), visitor)
     except (UnusableJSON, InvalidUser, KeyError, TypeError, ValueError):
         log.error("A login record could not be decoded; its user is signed out.")
         return None
