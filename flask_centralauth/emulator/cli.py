@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .check_command import check
 from .clock import read_time
 from .emulator import Emulator
 from .entities import checked_email
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m flask_centralauth.emulator",
         description="Run a local CentralAuth for development. It keeps everything in memory.",
+        epilog="check URL instead tries well-known attacks on a running application; see check --help.",
     )
     add = options.add_argument
     add(
@@ -69,8 +71,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the emulator until it is interrupted; return the exit status."""
-    options = parser().parse_args(argv)
+    """Run the emulator until it is interrupted, or ``check`` an application; return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["check"]:
+        return check(arguments[1:])
+    options = parser().parse_args(arguments)
     try:
         emulator = emulator_from(options)
         emulator.start()

@@ -1,0 +1,110 @@
+"""Looking at a running application from outside: as browsers do, and through its emulator's journal."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+
+from .control import CONTROL_HEADER
+from .origins import origin_of
+
+SECONDS: Final = 15
+BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+
+
+class CannotProbe(Exception):
+    """The application or the emulator does not answer as needed; the text says what."""
+
+
+class Weakness(Exception):
+    """An attack worked; the text says how it shows."""
+
+
+class Visitor:
+    """One browser with its own cookies. Redirects are looked at, not followed."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self._http.headers.update({"User-Agent": BROWSER, "Accept": "text/html,*/*;q=0.8"})
+
+    def get(self, url: str, *, method: str = "GET", **headers: str) -> requests.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            reply = self._http.request(method, url, headers=sent, allow_redirects=False, timeout=SECONDS)
+        except requests.RequestException as problem:
+            raise CannotProbe(f"{url} does not answer: {type(problem).__name__}") from None
+        if reply.status_code >= 500:
+            raise Weakness(f"{method} {urlsplit(url).path} answered {reply.status_code}")
+        return reply
+
+    def started(self, query: dict[str, str] | None = None, **headers: str) -> str:
+        """Begin a login, and return where the browser is sent."""
+        reply = self.get(self._probe.route("login", query), **headers)
+        target = reply.headers.get("Location", "")
+        location = urljoin(reply.url, target) if target else ""
+        if not location.startswith(f"{self._probe.emulator}/login?"):
+            raise CannotProbe(f"{reply.url} answers {reply.status_code} and leads to {location or 'nowhere'}")
+        return location
+
+    def callback(self, user: str, query: dict[str, str] | None = None) -> str:
+        """Log in at the emulator, and return the callback URL without opening it."""
+        return self._probe.authorized(self.started(query), user)
+
+    def user(self) -> Any:
+        """Return whom the application takes this browser for; None for nobody."""
+        reply = self.get(self._probe.route("user"), Accept="application/json")
+        try:
+            return reply.json() if reply.status_code == 200 else None
+        except ValueError:
+            raise CannotProbe(f"{reply.url} does not answer JSON") from None
+
+
+class Probe:
+    """An application, its emulator, and the attacks on the way between them.
+
+    :param application: the application's address.
+    :param emulator: the emulator's address, as in the application's settings.
+    :param prefix: where its login routes are mounted.
+    """
+
+    def __init__(
+        self, application: str, emulator: str, *, prefix: str = "/api/auth", control_token: str | None = None
+    ) -> None:
+        self.application = application.rstrip("/")
+        self.emulator = emulator.rstrip("/")
+        self._prefix = prefix
+        self._headers = {CONTROL_HEADER: "1"}
+        if control_token:
+            self._headers["Authorization"] = f"Bearer {control_token}"
+
+    def route(self, name: str, query: dict[str, str] | None = None) -> str:
+        """Return the address of one of the application's login routes."""
+        return f"{self.application}{self._prefix}/{name}" + (f"?{urlencode(query)}" if query else "")
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        """Ask the emulator."""
+        try:
+            reply = requests.request(
+                method, f"{self.emulator}/_emulator{path}", json=body, headers=self._headers, timeout=SECONDS
+            )
+            answer = reply.json()
+        except (requests.RequestException, ValueError) as problem:
+            raise CannotProbe(f"there is no emulator at {self.emulator}: {type(problem).__name__}") from None
+        if reply.status_code >= 400:
+            raise CannotProbe(f"the emulator says: {answer.get('message')}")
+        return answer
+
+    def authorized(self, login_url: str, user: str) -> str:
+        """Log in at the emulator, and return the callback URL."""
+        body = {"url": login_url, "user": user, "referer": f"{origin_of(self.application)}/"}
+        callback: str = self.control("POST", "/authorize", body)["callback"]
+        return callback
+
+    def calls(self, endpoint: str) -> list[dict[str, Any]]:
+        """Return the API calls of an endpoint so far."""
+        found: list[dict[str, Any]] = self.control("GET", f"/requests?endpoint={endpoint}")["requests"]
+        return found
