@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from tests.services import programs
+from tests.services.application import Application
 from tests.services.servers import MemcachedServer, PostgresServer, RedisServer
+from tests.services.store_engines import NAMES, StoreEngine, make_engine
+
+if TYPE_CHECKING:
+    from flask_centralauth.emulator import Emulator
+
+
+class MakeWorker(Protocol):
+    def __call__(self, engine: StoreEngine, **config: Any) -> Application: ...
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +73,21 @@ def postgres_server(postgres_process: PostgresServer) -> PostgresServer:
     """A running, empty PostgreSQL, handled like `redis_server`; `.sqlalchemy_url` for SQLAlchemy."""
     postgres_process.restore()
     return postgres_process
+
+
+@pytest.fixture(params=NAMES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreEngine]:
+    """Every engine a session can be kept in, empty."""
+    made = make_engine(request.param, request, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_worker(emulator: Emulator, tmp_path: Path) -> MakeWorker:
+    """`make_worker(engine, **config)`: an application; several on one engine are workers of one deployment."""
+
+    def make(engine: StoreEngine, **config: Any) -> Application:
+        return Application(emulator, engine, tmp_path, **config)
+
+    return make
