@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from flask import Blueprint, Flask, Response, after_this_request, current_app, request
@@ -15,7 +16,7 @@ from flask import Blueprint, Flask, Response, after_this_request, current_app, r
 from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import GUARDED, INSIDE_GUARD, PROTECTS, PUBLIC, is_exempt
 from .guarded_views import find_open_views as find_open_views
-from .identity import identity
+from .identity import Identity, identity
 from .user import User
 
 P = ParamSpec("P")
@@ -56,12 +57,18 @@ def auth_required(
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        # Asking Flask for these on every request would cost as much as the check itself.
+        is_async = iscoroutinefunction(view)
+        is_plain = affirmed_within is None and not verified and not fresh
+
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
+            if is_plain and _is_logged_in(identity()):
+                after_this_request(mark_private)
             # A CORS preflight carries no cookies and changes nothing.
-            if request.method != "OPTIONS":
+            elif request.method != "OPTIONS":
                 require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
-            return current_app.ensure_sync(view)(*args, **options)
+            return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
 
         setattr(guarded, GUARDED, True)
         setattr(view, INSIDE_GUARD, True)
@@ -97,7 +104,8 @@ def require_user(
 ) -> User:
     """Return the logged-in user of the request, or raise what an outsider gets."""
     after_this_request(mark_private)
-    who = identity()
+    fresh = fresh or affirmed_within is not None
+    who = identity(fresh=fresh)
     if who.problem is not None:
         raise who.problem
     user = who.user
@@ -105,18 +113,25 @@ def require_user(
         raise SessionError(ErrorCode.TOKEN_MISSING)
     if verified and not user.verified:
         raise PermissionDenied(ErrorCode.USER_NOT_VERIFIED)
-    if user.is_stale and (fresh or affirmed_within is not None):
+    if fresh and user.is_stale:
         raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, "only a fresh answer will do here", retry_after=5)
     if affirmed_within is not None and not _is_affirmed(user, affirmed_within):
         raise SessionError(ErrorCode.AFFIRMATION_REQUIRED)
     return user
 
 
+def _is_logged_in(who: Identity) -> bool:
+    return who.problem is None and isinstance(who.user, User)
+
+
 def mark_private(response: Response) -> Response:
     """Keep a page that only its user may see out of every cache, unless the view decided."""
-    if "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store"
-    response.vary.add("Cookie")
+    for name, _value in response.headers:
+        if name.lower() == "cache-control":
+            response.vary.update(("Cookie", "Authorization"))
+            break
+    else:
+        response.headers.add("Cache-Control", "no-store")
     return response
 
 

@@ -31,9 +31,10 @@ def identity(*, fresh: bool = False) -> Identity:
         of before is good enough.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    known: Identity | None = current.environ.get(_ENVIRON_KEY)
+    environ = current.environ
+    known: Identity | None = environ.get(_ENVIRON_KEY)
     if known is None or (fresh and known.outdated):
-        known = current.environ[_ENVIRON_KEY] = _resolve(state_of(), current, fresh)
+        known = environ[_ENVIRON_KEY] = _resolve(state_of(), current, fresh)
     return known
 
 
@@ -50,13 +51,14 @@ def visitor() -> Visitor:
 def _resolve(state: State, current: Request, fresh: bool) -> Identity:
     if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):
         return _by_token(state, current)
-    login = None
     seen = (current.remote_addr, current.environ.get("HTTP_USER_AGENT"))
-    try:
-        login_id = state.logins.claimed_id()
-        known = state.users.recall(login_id, seen) if login_id is not None else None
+    login_id = state.logins.claimed_id()
+    if login_id is not None:
+        known = state.users.recall(login_id, seen)
         if known is not None:
             return known
+    login = None
+    try:
         login = state.logins.current()
         if login is None:
             return Identity(ANONYMOUS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, current_app, url_for
 from werkzeug.exceptions import SecurityError
@@ -123,13 +123,14 @@ def state_of(app: Flask | None = None) -> State:
 
     :raises RuntimeError: ``init_app`` was not called for it.
     """
-    state = (app or current_app).extensions.get(EXTENSION_KEY)
+    found: Flask = current_app._get_current_object() if app is None else app  # type: ignore[attr-defined]
+    state: State | None = found.extensions.get(EXTENSION_KEY)
     if state is None:
         raise RuntimeError(
             "CentralAuth is not set up for this application. Call CentralAuth(app), or "
             "centralauth.init_app(app) in the factory."
         )
-    return cast(State, state)
+    return state
 
 
 def _resolved(path_or_endpoint: str) -> str:
