@@ -24,7 +24,7 @@ from ..visitor import Visitor
 from .findings import Finding, Level, Setup, ok, problem, unknown, warning
 
 if TYPE_CHECKING:
-    from ..client import Reply
+    from ..deadline import Reply
 
 #: A confirmation of identity may be 60 seconds off, see `views`; half of it is spent on the way.
 CLOCK_TOLERANCE: Final = 30

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from flask import session
 
-from ..embedded_store import EmbeddedStore
-from ..engines import CachelibEngine, Engine, SQLAlchemyEngine
-from ..session_guard import SessionGuard, UnavailableSession
+from ..engine_choice import engine_of
+from ..engines import EmbeddedEngine, Engine
+from ..errors import ServiceUnavailable
+from ..session_guard import SessionGuard
+from .application import captured_log
 from .findings import Finding, Setup, ok, problem, warning
 
 PROBE_SECONDS: Final = 60
@@ -29,8 +31,8 @@ def check_store(setup: Setup) -> Iterator[Finding]:
             "Call Session(app) before CentralAuth(app) or init_app(app).",
         )
         return
-    yield ok("session-setup", f"Sessions and logins are kept in {_described(interface)}.")
     with setup.app.app_context():
+        yield _choice(interface)
         failure = _round_trip(interface.engine)
         if failure:
             yield problem(
@@ -45,8 +47,17 @@ def check_store(setup: Setup) -> Iterator[Finding]:
     yield _rotation(setup, interface)
 
 
+def _choice(interface: SessionGuard) -> Finding:
+    with captured_log() as doubts:
+        engine_of(interface.inner)
+    if doubts:
+        said = " ".join(record.getMessage() for record in doubts)
+        return warning("session-setup", said, f"Set SESSION_TYPE to {_SHARED_ENGINES}.")
+    return ok("session-setup", f"Sessions and logins are kept in {_described(interface)}.")
+
+
 def _described(interface: SessionGuard) -> str:
-    if isinstance(interface.engine, EmbeddedStore):
+    if isinstance(interface.engine, EmbeddedEngine):
         return "one SQLite file in the instance folder"
     inner = interface.inner
     kept_in = getattr(inner, "client", None) or getattr(inner, "cache", None)
@@ -61,16 +72,15 @@ def _round_trip(engine: Engine) -> str:
         kept = engine.get_many(key) == [value]
         engine.delete(key)
         gone = engine.get_many(key) == [None]
-    # Each store's client has its own exceptions.
-    except Exception as failure:
-        return f"cannot be used ({failure})" if str(failure) else "cannot be used"
+    except ServiceUnavailable as failure:
+        return f"cannot be used: {failure.message}"
     if not kept:
         return "does not keep what is written"
     return "" if gone else "does not remove what is deleted"
 
 
 def _sharing(interface: SessionGuard) -> Finding:
-    if isinstance(interface.engine, EmbeddedStore):
+    if isinstance(interface.engine, EmbeddedEngine):
         return ok("store-shared", "All workers of this machine share it; for several machines take a server.")
     if _is_process_memory(interface):
         return problem(
@@ -82,14 +92,9 @@ def _sharing(interface: SessionGuard) -> Finding:
 
 
 def _is_process_memory(interface: SessionGuard) -> bool:
-    # By name: importing the classes would import every store's package.
+    # By name: importing the classes would import a package that may not be installed.
     cache = getattr(interface.inner, "cache", None)
-    if any(base.__name__ in {"SimpleCache", "NullCache"} for base in type(cache).__mro__):
-        return True
-    if not isinstance(interface.engine, SQLAlchemyEngine):
-        return False
-    urls = [engine.url for engine in interface.inner.client.engines.values()]
-    return any(url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"} for url in urls)
+    return any(base.__name__ == "SimpleCache" for base in type(cache).__mro__)
 
 
 def _atomicity(engine: Engine) -> Finding:
@@ -102,11 +107,10 @@ def _atomicity(engine: Engine) -> Finding:
             "The session store cannot write a key only if it is missing, so a callback could be used twice.",
             f"Set SESSION_TYPE to {_SHARED_ENGINES}.",
         )
-    if isinstance(engine, CachelibEngine):
+    if not engine.atomic:
         return warning(
             "store-atomic",
-            "cachelib's caches check first and write then: two workers can both win. Its file cache also "
-            "signs people out once it holds 500 sessions.",
+            "The store looks first and writes then: what may happen once can happen in two workers at once.",
             f"Set SESSION_TYPE to {_SHARED_ENGINES}.",
         )
     return ok("store-atomic", "What may happen once happens once, in whichever worker.")
@@ -117,27 +121,23 @@ def _rotation(setup: Setup, interface: SessionGuard) -> Finding:
     app = setup.app
     with app.test_request_context():
         probe: Any = session._get_current_object()  # type: ignore[attr-defined]
-        if isinstance(probe, UnavailableSession):
-            return problem("session-rotation", "The session cannot be opened.", "Check the session store.")
         session["centralauth_check"] = True
         interface.save_session(app, probe, app.response_class())
         before = probe.sid
         try:
             interface.regenerate(probe)
-            changed = probe.sid != before and interface.engine.get_many(interface.key_prefix + before) == [
-                None
-            ]
-        # The interface may be the application's own.
-        except Exception:
-            changed = False
+            changed = probe.sid != before
+            dead = interface.engine.get_many(interface.key_prefix + before) == [None]
+        except ServiceUnavailable:
+            changed = dead = False
         session.clear()
         interface.save_session(app, probe, app.response_class())
-    if changed:
+    if changed and dead:
         return ok("session-rotation", "A login gets a new session id, and the old one is dead.")
     return problem(
         "session-rotation",
-        "The session id stays the same at login, so whoever planted it is logged in too.",
-        "Use Flask-Session's own session interface; its regenerate() must change the id.",
+        "The old session id stays alive at login, so whoever planted it is logged in too.",
+        f"Set SESSION_TYPE to {_SHARED_ENGINES}.",
     )
 
 
