@@ -9,6 +9,7 @@ from .emulator import Emulator
 from .entities import Session, User
 from .faults import Fault
 from .headless import LoginRefused
+from .in_process import InProcessAdapter
 from .journal import Journal, JournalEntry
 from .lint import Finding
 from .settings import Settings
@@ -18,6 +19,7 @@ __all__ = [
     "Emulator",
     "Fault",
     "Finding",
+    "InProcessAdapter",
     "Journal",
     "JournalEntry",
     "LoginRefused",

@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from flask import Flask
 
 from .application import create_app
+from .certificates import server_context
 from .headless import authorize
 from .server import Server
 from .service import DEFAULT_CLIENT_ID, SeedUser, Service
@@ -34,6 +36,8 @@ class Emulator(Steering):
     :param port: 0 for a free one.
     :param control: whether the control API and the dashboard exist.
     :param control_token: what a caller of them must present, as bearer token or password.
+    :param tls: answer on https with a ``good`` certificate (``ca_certificate`` is the one
+        to trust, as PEM), or one that clients must refuse: ``expired``, ``wrong_host``.
     :param seed: makes identifiers and dice the same in every run.
     :param settings: further fields of :class:`~.settings.Settings`.
     :raises ValueError: naming what is wrong with them.
@@ -57,6 +61,7 @@ class Emulator(Steering):
         control_token: str | None = None,
         show_secrets: bool = False,
         log: bool = False,
+        tls: str | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         wanted: dict[str, object] = {
@@ -82,6 +87,10 @@ class Emulator(Steering):
         self._address = (host, port)
         self._public_url = public_url
         self._log = log
+        self._tls: ssl.SSLContext | None = None
+        self.ca_certificate: str | None = None
+        if tls is not None:
+            self._tls, self.ca_certificate = server_context(tls)
         self._server: Server | None = None
 
     # Running
@@ -94,11 +103,12 @@ class Emulator(Steering):
         if self._server is not None:
             raise RuntimeError("this emulator runs already")
         host, port = self._address
-        self._server = Server(self.app, host=host, port=port, log=self._log)
+        self._server = Server(self.app, host=host, port=port, log=self._log, tls=self._tls)
         if self._public_url is None:
             everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound to
             shown = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
-            self.service.public_url = f"http://{shown}:{self._server.port}"
+            scheme = "https" if self._tls else "http"
+            self.service.public_url = f"{scheme}://{shown}:{self._server.port}"
         self.service.closing.clear()
         self._server.start()
         return self

@@ -88,6 +88,11 @@ class Fault:
         """Whether it will not catch another request."""
         return self.times is not None and self.hits >= self.times
 
+    @property
+    def released(self) -> bool:
+        """Whether it holds nothing any more."""
+        return self._released.is_set()
+
     def catches(self, facts: RequestFacts, chance: random.Random) -> bool:
         """Return whether it strikes this request; counts it."""
         if self.spent or self.endpoint not in ("*", facts.endpoint) or not self._matches(facts):

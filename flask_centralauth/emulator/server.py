@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -37,11 +38,19 @@ class Server:
     """
 
     def __init__(
-        self, app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0, log: bool = False
+        self,
+        app: WSGIApplication,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         with _listen(host, port) as listener:
             # The server works on a duplicate, ours is closed again.
             self._httpd = _Httpd(app, host, listener, log=log)
+        if tls is not None:
+            self._httpd.encrypt(tls)
         self.host = host
         self.port: int = self._httpd.port
         self._thread = threading.Thread(target=self._serve, name=f"emulator:{self.port}", daemon=True)
@@ -79,6 +88,12 @@ class _Httpd(ThreadedWSGIServer):
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._open: set[_Handler] = set()
+
+    def encrypt(self, tls: ssl.SSLContext) -> None:
+        # The handshake happens in the connection's own thread: a client that says nothing
+        # must not keep the others waiting.
+        self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.ssl_context = tls
 
     def entered(self, handler: _Handler) -> int:
         with self._lock:

@@ -17,7 +17,7 @@ from .faults import Fault, RequestFacts
 from .journal import API, BROWSER, JournalEntry
 from .rate_limit import count_call
 from .service import Service
-from .wire import CONNECTION
+from .wire import CONNECTION, SLOT, Slot
 
 EXTENSION_KEY: Final = "centralauth_emulator"
 CONTROL_PREFIX: Final = "/_emulator"
@@ -116,6 +116,10 @@ def _strike() -> Response | None:
         return None
     g.fault = fault
     entry.fault = str(fault)
+    slot = request.environ.get(SLOT)
+    if isinstance(slot, Slot) and slot.outlasts(fault):
+        g.replaced = True
+        return Response(b"", 504)
     fault.hold()
     response = replaced(fault, service.settings)
     g.replaced = response is not None

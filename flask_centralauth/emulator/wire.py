@@ -51,6 +51,15 @@ class Slot:
     """Where the application leaves what the handler shall do."""
 
     effect: Effect | None = None
+    #: Without a socket nobody can lose patience: seconds a caller would wait. None: it can.
+    patience: float | None = None
+    out_of_patience: bool = False
+
+    def outlasts(self, fault: Fault) -> bool:
+        """Note whether a fault holds the request longer than its caller would wait."""
+        if self.patience is not None and (fault.hang or fault.delay >= self.patience):
+            self.out_of_patience = not fault.released
+        return self.out_of_patience
 
 
 def _reset(fault: Fault, reply: RawReply, connection: socket.socket) -> None:

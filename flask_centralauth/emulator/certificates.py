@@ -1,0 +1,88 @@
+"""Certificates for an emulator that answers on https: a good one, and two that must be refused.
+
+Made anew each time by an authority of their own, which nothing trusts unless told to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import tempfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+KINDS: Final = ("good", "expired", "wrong_host")
+
+
+def server_context(kind: str) -> tuple[ssl.SSLContext, str]:
+    """Return what a server needs, and the authority's certificate (PEM) for clients.
+
+    :param kind: ``good`` for this machine, ``expired``, or ``wrong_host``.
+    :raises ValueError: when there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"there is no certificate {kind!r}; choose one of: {', '.join(KINDS)}")
+    authority_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority_name = _name("CentralAuth emulator authority")
+    authority = (
+        _builder(authority_name, authority_name, authority_key, expired=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    leaf = (
+        _builder(_name("CentralAuth emulator"), authority_name, leaf_key, expired=kind == "expired")
+        .add_extension(x509.SubjectAlternativeName(_hosts(kind)), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, leaf, leaf_key)
+    return context, _pem(authority)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, expired: bool
+) -> x509.CertificateBuilder:
+    now = datetime.now(timezone.utc)
+    begins, ends = (-20, -10) if expired else (-1, 30)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=begins))
+        .not_valid_after(now + timedelta(days=ends))
+    )
+
+
+def _hosts(kind: str) -> list[x509.GeneralName]:
+    if kind == "wrong_host":
+        return [x509.DNSName("somewhere-else.example")]
+    addresses = [ipaddress.ip_address(text) for text in ("127.0.0.1", "::1")]
+    return [x509.DNSName("localhost"), *(x509.IPAddress(address) for address in addresses)]
+
+
+def _load(context: ssl.SSLContext, leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # The standard library reads certificates from files only; this one is gone at once.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "leaf.pem"
+        path.write_bytes(private + _pem(leaf).encode())
+        context.load_cert_chain(path)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
