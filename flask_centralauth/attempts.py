@@ -67,8 +67,18 @@ class AttemptCookies:
 
     def __init__(self, settings: Settings) -> None:
         self._lifetime = settings.login_lifetime
-        application = f"{settings.client_id}|{settings.base_url}|{settings.url_prefix}"
-        # Part of the name: two applications on one host must not evict each other's.
+        application = "|".join(
+            (
+                settings.client_id,
+                settings.base_url,
+                settings.url_prefix,
+                settings.callback_url or "",
+                settings.session_cookie_name,
+                settings.session_cookie_path,
+            )
+        )
+        # Part of the name: two applications on one host must not evict each other's, nor
+        # take a login of the other for one of their own that lost its session.
         self._tag = hashlib.sha256(application.encode()).hexdigest()[:8]
         self._serializer, self._states, self._outcomes = (
             URLSafeSerializer(

@@ -60,6 +60,7 @@ class Settings:
     #: Seconds a login may last here, from PERMANENT_SESSION_LIFETIME.
     session_lifetime: int
     session_cookie_name: str
+    session_cookie_path: str = "/"
 
     @property
     def own_routes(self) -> frozenset[str]:
@@ -120,6 +121,7 @@ def load(app: Flask) -> Settings:
         **values,
         session_lifetime=int(app.permanent_session_lifetime.total_seconds()),
         session_cookie_name=app.config["SESSION_COOKIE_NAME"],
+        session_cookie_path=app.config["SESSION_COOKIE_PATH"] or app.config["APPLICATION_ROOT"],
     )
 
 
