@@ -1,0 +1,349 @@
+"""One record per incident: its id, its cause, nothing secret; at the level it deserves, on one line."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from flask_centralauth import (
+    CentralAuthError,
+    ConfigurationError,
+    LoginError,
+    PermissionDenied,
+    ServiceUnavailable,
+    SessionError,
+)
+from flask_centralauth.signals import login_failed, session_ended
+
+from .error_site import MakeSite, Site, assert_is_json_error
+
+pytest_plugins = ("tests.error_fixtures",)
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> Site:
+    return make_site()
+
+
+@pytest.fixture(autouse=True)
+def _everything(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.DEBUG):
+        yield
+
+
+def incidents(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if hasattr(record, "centralauth")]
+
+
+def facts_of(record: logging.LogRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = record.__dict__["centralauth"]
+    return facts
+
+
+def shown_id(page_text: str) -> str:
+    (shown,) = re.findall(r"<code>([0-9a-f]{10})</code>", page_text)
+    return str(shown)
+
+
+# The id
+
+
+def test_id_on_the_page_is_the_id_in_exactly_one_record(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    page = site.get("/api/auth/callback?state=forged&code=x")
+
+    (record,) = incidents(caplog)
+    assert facts_of(record)["incident_id"] == shown_id(page.text)
+    assert len([r for r in caplog.records if shown_id(page.text) in r.getMessage()]) == 1
+
+
+@pytest.mark.parametrize(("path", "code"), [("/api/data", "tokenMissing"), ("/raise", "captchaInvalid")])
+def test_id_in_the_json_is_the_id_in_exactly_one_record(
+    site: Site, caplog: pytest.LogCaptureFixture, path: str, code: str
+) -> None:
+    site.app.extensions["errors to raise"].append(LoginError("captchaInvalid"))
+    found = site.browser.fetch(site.url + path)
+    answer = assert_is_json_error(found, code, found.status)
+
+    (record,) = incidents(caplog)
+    assert facts_of(record)["incident_id"] == answer["incidentId"]
+
+
+def test_failure_that_goes_back_to_login_has_its_record_too(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.emulator.next_login(error="captchaInvalid")
+    site.get("/private")
+
+    (record,) = incidents(caplog)
+    assert facts_of(record)["status"] == 302
+
+
+def test_person_who_is_asked_to_sign_in_is_no_incident(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.get("/private")
+
+    assert incidents(caplog) == []
+
+
+# The facts
+
+
+def test_record_explains_the_incident(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.emulator.next_login(error="loginAttemptExpired", message="The link is too old.")
+    site.get("/private")
+
+    (record,) = incidents(caplog)
+    facts = facts_of(record)
+    assert facts.pop("incident_id")
+    assert facts == {
+        "error_code": "loginAttemptExpired",
+        "family": "login",
+        "upstream_message": "The link is too old.",
+        "endpoint": "centralauth.callback",
+        "path": "/api/auth/callback",
+        "host": urlsplit(site.url).netloc,
+        "cookies_sent": True,
+        "attempt_age": 0,
+        "status": 302,
+    }
+    for name, value in facts.items():
+        assert f"{name}={value!r}" in record.getMessage()
+    assert record.name == "flask_centralauth"
+    assert "docs/errors.md#loginattemptexpired" in record.getMessage()
+
+
+def test_unvouched_callback_tells_what_it_looked_like(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    callback = site.callback()
+    site.browser.cookies = type(site.browser.cookies)()
+    site.browser.get(callback)
+    site.browser.get(f"{site.url}/api/auth/callback?state=foreign&error=captchaInvalid")
+
+    own, foreign = map(facts_of, incidents(caplog))
+    assert (own["cookies_sent"], own["state"]) == (False, "own, recent")
+    assert foreign["state"] == "foreign or too old"
+    assert foreign["provider_code"] == "captchaInvalid"
+
+
+def test_addresses_are_told_where_they_matter(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    site = make_site()
+    sent = f"{site.url}/api/auth/callback"
+    for debug in (False, True):
+        site.app.debug = debug
+        site.emulator.next_login(error="callbackUrlInvalid")
+        page = site.get("/private")
+
+        record = incidents(caplog)[-1]
+        assert facts_of(record)["callback_url"] == sent
+        for words in (sent, "whitelist", "Allow localhost"):
+            assert words in record.getMessage()
+            # The page is for everybody, but for the developer in debug mode.
+            assert (words in page.text) == debug
+
+
+# The level
+
+
+def levels(caplog: pytest.LogCaptureFixture) -> list[tuple[int, bool]]:
+    return [(record.levelno, record.exc_info is not None) for record in incidents(caplog)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=unknown&code=x",
+        "error=access_denied&state=unknown",
+        "code=x",
+        "state=a&state=b&code=x",
+        "",
+    ],
+)
+def test_what_people_cause_is_a_warning(site: Site, caplog: pytest.LogCaptureFixture, query: str) -> None:
+    site.get(f"/api/auth/callback?{query}")
+
+    assert levels(caplog) == [(logging.WARNING, False)]
+
+
+@pytest.mark.parametrize("code", ["access_denied", "captchaInvalid", "noPermission", "sessionExpired"])
+def test_login_that_fails_is_a_warning(site: Site, caplog: pytest.LogCaptureFixture, code: str) -> None:
+    site.emulator.next_login(error=code)
+    site.get("/private")
+
+    assert levels(caplog) == [(logging.WARNING, False)]
+
+
+def test_replay_and_prefetch_are_below_that(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    callback = site.callback()
+    site.browser.get(callback, headers={"Sec-Purpose": "prefetch"})
+    site.browser.get(callback)
+    site.browser.get(callback)
+
+    assert incidents(caplog) == []
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_being_asked_to_sign_in_is_information(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.browser.fetch(f"{site.url}/api/data")
+
+    assert levels(caplog) == [(logging.INFO, False)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 503},
+        {"action": "reset"},
+        {"json": []},
+        {"error_code": "noPermission"},
+        {"error_code": "genericError"},
+    ],
+)
+def test_faults_are_errors_with_a_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture, fault: dict[str, Any]
+) -> None:
+    callback = site.callback()
+    site.emulator.fail("verify", **fault)
+    site.browser.get(callback)
+
+    assert levels(caplog) == [(logging.ERROR, True)]
+
+
+def test_rate_limit_is_a_warning(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    callback = site.callback()
+    site.emulator.fail("verify", error_code="tooManyRequests")
+    site.browser.get(callback)
+
+    assert levels(caplog) == [(logging.WARNING, False)]
+
+
+# One line, nothing secret
+
+
+HOSTILE = "ok\nINFO login ok user=admin\r\x1b[31m\u202e\u2028\x00'; " + "x" * 5000
+
+
+@pytest.mark.parametrize("error", ["unknownCode", "callbackUrlInvalid", "captchaInvalid"])
+def test_hostile_words_stay_on_one_short_line(
+    site: Site, caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    address, _, query = site.callback().partition("?")
+    sent = {"state": parse_qs(query)["state"][0], "error": error, "error_description": HOSTILE}
+    site.browser.get(f"{address}?{urlencode(sent)}", headers={"User-Agent": "agent\x1b[31m"}, follow=False)
+
+    (record,) = incidents(caplog)
+    text = logging.Formatter("%(message)s").format(record)
+    message = text.partition("\nTraceback")[0]
+    assert message.isprintable()
+    assert len(message) < 1200
+    assert not re.search("^INFO", text, flags=re.MULTILINE)
+    assert "\x1b" not in text
+
+
+def test_nothing_secret_is_in_any_record_or_on_any_page(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site()
+    secrets: set[str] = {site.emulator.client_secret}
+    pages = []
+    for endpoint in ("verify", "userinfo"):
+        faults: list[dict[str, Any]] = [
+            *({"status": 500}, {"error_code": "sessionInvalid"}, {"action": "reset"}, {"json": []})
+        ]
+        for fault in faults:
+            callback = site.callback()
+            secrets |= {parse_qs(urlsplit(callback).query)[name][0] for name in ("code", "state")}
+            site.emulator.fail(endpoint, **fault)
+            pages.append(site.browser.get(callback, follow=False).text)
+            site.app.extensions["centralauth"].client.breaker.succeeded()
+    for entry in site.emulator.requests.api:
+        secrets |= {value for name, value in entry.form.items() if name == "code_verifier"}
+        secrets.add(entry.headers["Authorization"].partition(" ")[2])
+        if entry.endpoint == "userinfo":
+            secrets.add(entry.text)
+
+    assert len(secrets) > 25
+    ours = [record for record in caplog.records if not record.name.startswith("werkzeug")]
+    assert len(incidents(caplog)) == 8
+    texts = [logging.Formatter("%(message)s").format(record) + repr(record.__dict__) for record in ours]
+    for secret in secrets:
+        assert not [text for text in [*texts, *pages] if secret in text], secret
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LoginError("captchaInvalid", "m"),
+        ConfigurationError(message="m"),
+        ServiceUnavailable(message="m"),
+        PermissionDenied(message="m"),
+    ],
+    ids=repr,
+)
+def test_page_holds_no_internals(site: Site, error: CentralAuthError) -> None:
+    site.app.extensions["errors to raise"] += [error, error]
+    for _ in range(2):
+        page = site.get("/raise")
+
+    assert page.status == error.code
+    for internal in ("Traceback", "flask_centralauth", type(error).__name__, error.hint, "CENTRALAUTH_"):
+        assert internal not in page.text
+
+
+# The listeners
+
+
+def test_listeners_hear_of_a_failed_login_with_everything_in_the_record(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[tuple[object, dict[str, Any]]] = []
+
+    def listen(sender: object, **news: Any) -> None:
+        heard.append((sender, news))
+
+    with login_failed.connected_to(listen):
+        site.emulator.next_login(error="captchaInvalid", message="words")
+        site.get("/private")
+
+    ((sender, news),) = heard
+    assert sender is site.app
+    error = news["error"]
+    assert isinstance(error, LoginError)
+    (record,) = incidents(caplog)
+    assert error.facts == facts_of(record)
+    assert error.facts["incident_id"] == error.incident_id
+    assert news["user"] is None
+
+
+@pytest.mark.parametrize("path", ["/api/auth/callback?state=x&code=y", "/api/auth/callback"])
+def test_unvouched_callback_is_a_failed_login(site: Site, path: str) -> None:
+    heard: list[CentralAuthError] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        heard.append(news["error"])
+
+    with login_failed.connected_to(listen, sender=site.app):
+        site.get(path)
+        site.get("/private")
+
+    assert [error.family for error in heard] == ["login"]
+
+
+def test_listeners_hear_of_a_session_that_ended(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[dict[str, Any]] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        heard.append(news)
+
+    site.log_in()
+    with session_ended.connected_to(listen, sender=site.app):
+        site.emulator.fail("userinfo", error_code="sessionInactive")
+        site.get("/private")
+
+    (news,) = heard
+    assert isinstance(news["error"], SessionError)
+    assert news["error"].incident_id == facts_of(incidents(caplog)[0])["incident_id"]
+    assert news["login_id"]
