@@ -45,6 +45,8 @@ def attack(probe: Probe) -> list[Outcome]:
         _plain_login(probe)
     except Weakness as problem:
         raise CannotProbe(f"a plain login does not work: {problem}") from None
+    finally:
+        probe.send_home()
     return [_outcome(probe, *row) for row in ATTACKS]
 
 
@@ -53,6 +55,8 @@ def _outcome(probe: Probe, number: str, title: str, act: Callable[[Probe], None]
         act(probe)
     except (Weakness, CannotProbe) as problem:
         return Outcome(number, title, str(problem))
+    finally:
+        probe.send_home()
     return Outcome(number, title)
 
 

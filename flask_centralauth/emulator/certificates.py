@@ -18,6 +18,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 KINDS: Final = ("good", "expired", "wrong_host")
+_SIGNS_CERTIFICATES: Final = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def server_context(kind: str) -> tuple[ssl.SSLContext, str]:
@@ -33,11 +44,17 @@ def server_context(kind: str) -> tuple[ssl.SSLContext, str]:
     authority = (
         _builder(authority_name, authority_name, authority_key, expired=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     leaf = (
         _builder(_name("CentralAuth emulator"), authority_name, leaf_key, expired=kind == "expired")
         .add_extension(x509.SubjectAlternativeName(_hosts(kind)), critical=False)
+        # Python 3.13 and later refuse a chain without it (RFC 5280 §4.2.1.1).
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
+        )
         .sign(authority_key, hashes.SHA256())
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

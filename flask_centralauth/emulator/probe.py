@@ -30,6 +30,7 @@ class Visitor:
         self._http = requests.Session()
         self._http.trust_env = False
         self._http.headers.update({"User-Agent": BROWSER, "Accept": "text/html,*/*;q=0.8"})
+        probe.opened.append(self._http)
 
     def get(self, url: str, *, method: str = "GET", **headers: str) -> requests.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -76,10 +77,18 @@ class Probe:
     ) -> None:
         self.application = application.rstrip("/")
         self.emulator = emulator.rstrip("/")
+        #: What the visitors so far keep open.
+        self.opened: list[requests.Session] = []
         self._prefix = prefix
         self._headers = {CONTROL_HEADER: "1"}
         if control_token:
             self._headers["Authorization"] = f"Bearer {control_token}"
+
+    def send_home(self) -> None:
+        """Close what the visitors so far keep open."""
+        for http in self.opened:
+            http.close()
+        self.opened.clear()
 
     def route(self, name: str, query: dict[str, str] | None = None) -> str:
         """Return the address of one of the application's login routes."""
