@@ -178,10 +178,12 @@ class SessionGuard(SessionInterface):
         """Say whether it is this request's turn to extend the session's life."""
         if stored.sid is None:
             return False
-        step = min(app.permanent_session_lifetime.total_seconds() / STEPS_PER_LIFE, LONGEST_STEP)
+        lifetime = app.permanent_session_lifetime.total_seconds()
         now = time.time()
         with self._lock:
-            if now - max(stored.written, self._extended.get(stored.sid, 0.0)) < step:
+            extended = max(stored.written, self._extended.get(stored.sid, 0.0))
+            ends_anyway = stored.until is not None and stored.until <= extended + lifetime
+            if ends_anyway or now - extended < min(lifetime / STEPS_PER_LIFE, LONGEST_STEP):
                 return False
             self._extended.pop(stored.sid, None)
             self._extended[stored.sid] = now

@@ -10,6 +10,7 @@ from flask import Flask, jsonify, request, session
 
 from flask_centralauth import CentralAuth, auth_required, current_user
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.session_encoding import NOTES_KEY, SessionEncoding
 
 from .store_engines import StoreEngine
 
@@ -66,6 +67,16 @@ class Application:
     def store(self, sid: str, value: bytes) -> None:
         with self.app.app_context():
             self.guard.engine.put(self.guard.key_prefix + sid, value, 600)
+
+    def backdate(self, sid: str, seconds: int, *, left: int) -> None:
+        """Store a session as one that was written so long ago and has so many seconds left."""
+        with self.app.test_request_context(headers={"Cookie": f"session={sid}"}):
+            opened: Any = session._get_current_object()  # type: ignore[attr-defined]
+            encoding = SessionEncoding(self.guard.serializer)
+            content = encoding._content(encoding.encode(opened, opened.centralauth))
+            content[NOTES_KEY][0] -= seconds
+            value = self.guard.serializer.encode(content)
+            assert self.guard.engine.replace(self.guard.key_prefix + sid, value, left)
 
     def overwrite_login_record(self, sid: str, value: bytes) -> bool:
         """Put something else where the login of a session is kept."""

@@ -85,7 +85,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreEngi
 
 @pytest.fixture
 def make_worker(emulator: Emulator, tmp_path: Path) -> MakeWorker:
-    """`make_worker(engine, **config)`: an application; several on one engine are workers of one deployment."""
+    """`make_worker(engine, **config)`: an application; those on one engine are workers of one deployment."""
 
     def make(engine: StoreEngine, **config: Any) -> Application:
         return Application(emulator, engine, tmp_path, **config)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pymemcache
 import pytest
@@ -20,7 +20,8 @@ from redis.retry import Retry
 
 from flask_centralauth.session_guard import EMBEDDED_FILE
 
-from .servers import MemcachedServer, PostgresServer, RedisServer, Server
+from .link import Link
+from .servers import MemcachedServer, RedisServer, Server
 
 #: What docs/sessions.md recommends: an answer within half a second, or none.
 WAIT: Final = 0.5
@@ -37,7 +38,6 @@ class StoreEngine:
     name: str
     set_up: Callable[[Flask], Callable[[], None]]
     records: Callable[[], int]
-    server: Server | None = None
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
     def use(self, app: Flask) -> None:
@@ -51,13 +51,13 @@ class StoreEngine:
 def nothing() -> None: ...
 
 
-def redis_client(server: Server) -> redis.Redis:
+def redis_client(server: RedisServer | Link) -> redis.Redis:
     return redis.Redis.from_url(
         server.url, socket_timeout=WAIT, socket_connect_timeout=WAIT, retry=Retry(NoBackoff(), 0)
     )
 
 
-def memcached_client(server: Server) -> pymemcache.PooledClient:
+def memcached_client(server: MemcachedServer | Link) -> pymemcache.PooledClient:
     return pymemcache.PooledClient(
         server.url, connect_timeout=WAIT, timeout=WAIT, no_delay=True, max_pool_size=32
     )
@@ -74,7 +74,7 @@ def embedded(folder: Path) -> StoreEngine:
     return StoreEngine("embedded", lambda app: nothing, records)
 
 
-def redis_engine(server: RedisServer) -> StoreEngine:
+def redis_engine(server: RedisServer | Link) -> StoreEngine:
     def set_up(app: Flask) -> Callable[[], None]:
         client = redis_client(server)
         app.config.update(SESSION_TYPE="redis", SESSION_REDIS=client)
@@ -84,14 +84,14 @@ def redis_engine(server: RedisServer) -> StoreEngine:
         with redis_client(server) as client:
             return int(client.dbsize())
 
-    return StoreEngine("redis", set_up, records, server)
+    return StoreEngine("redis", set_up, records)
 
 
-def memcached_engine(server: MemcachedServer) -> StoreEngine:
+def memcached_engine(server: MemcachedServer | Link) -> StoreEngine:
     def set_up(app: Flask) -> Callable[[], None]:
         client = memcached_client(server)
         app.config.update(SESSION_TYPE="memcached", SESSION_MEMCACHED=client)
-        return client.close
+        return lambda: client.close()
 
     def records() -> int:
         client = memcached_client(server)
@@ -100,17 +100,18 @@ def memcached_engine(server: MemcachedServer) -> StoreEngine:
         finally:
             client.close()
 
-    return StoreEngine("memcached", set_up, records, server)
+    return StoreEngine("memcached", set_up, records)
 
 
-def sqlalchemy_engine(url: str, *, server: Server | None = None, name: str = "sqlalchemy") -> StoreEngine:
+def sqlalchemy_engine(url: str, *, name: str = "sqlalchemy") -> StoreEngine:
     def set_up(app: Flask) -> Callable[[], None]:
         app.config["SQLALCHEMY_DATABASE_URI"] = url
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": True}
         database = SQLAlchemy(app)
         app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY=database)
         with app.app_context():
-            return database.engine.dispose
+            engine = database.engine
+        return lambda: engine.dispose()
 
     def records() -> int:
         from sqlalchemy import create_engine, text
@@ -122,7 +123,7 @@ def sqlalchemy_engine(url: str, *, server: Server | None = None, name: str = "sq
         finally:
             engine.dispose()
 
-    return StoreEngine(name, set_up, records, server)
+    return StoreEngine(name, set_up, records)
 
 
 def file_system(folder: Path) -> StoreEngine:
@@ -154,25 +155,38 @@ def simple() -> StoreEngine:
 
 
 NAMES: Final = ("embedded", "redis", "memcached", "sqlalchemy", "postgresql", "filesystem", "simple")
-WITH_SERVER: Final = ("redis", "memcached", "postgresql")
+#: Those behind a wire.
+SERVERS: Final = ("redis", "memcached", "postgresql")
 
 
 def make_engine(name: str, request: pytest.FixtureRequest, folder: Path) -> StoreEngine:
     match name:
         case "embedded":
             return embedded(folder)
-        case "redis":
-            return redis_engine(request.getfixturevalue("redis_server"))
-        case "memcached":
-            return memcached_engine(request.getfixturevalue("memcached_server"))
         case "sqlalchemy":
             return sqlalchemy_engine(f"sqlite:///{folder / 'sessions.sqlite'}")
-        case "postgresql":
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            return sqlalchemy_engine(server.sqlalchemy_url, server=server, name="postgresql")
         case "filesystem":
             return file_system(folder)
         case "simple":
             return simple()
         case _:
-            raise ValueError(name)
+            return on_server(name, server_of(name, request))
+
+
+def server_of(name: str, request: pytest.FixtureRequest) -> Server:
+    fixture = {"redis": "redis_server", "memcached": "memcached_server", "postgresql": "postgres_server"}[
+        name
+    ]
+    server: Server = request.getfixturevalue(fixture)
+    return server
+
+
+def on_server(name: str, server: Any) -> StoreEngine:
+    """The engine of a server, or of a `Link` to one."""
+    match name:
+        case "redis":
+            return redis_engine(server)
+        case "memcached":
+            return memcached_engine(server)
+        case _:
+            return sqlalchemy_engine(server.sqlalchemy_url, name=name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -210,13 +209,13 @@ def test_a_change_deep_inside_the_session_is_kept(
 @pytest.fixture
 def corrupted(
     engine: StoreEngine, make_worker: MakeWorker, live_server: RunServer, browser: Browser
-) -> Iterator[LiveServer]:
+) -> LiveServer:
     """A server whose store has rubbish under the session id that the browser has."""
     worker = make_worker(engine)
     server = live_server(worker.app)
     browser.get(f"{server.url}/private")
     worker.store(sid_of(browser), b"\xc1 not a session \xff")
-    yield server
+    return server
 
 
 def test_corrupt_session_is_no_session(corrupted: LiveServer, browser: Browser) -> None:
