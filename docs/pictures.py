@@ -36,6 +36,8 @@ CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
 #: Of one screen, in CSS pixels: readable when three of them stand side by side.
 WIDTH: Final = 560
 HEIGHT: Final = 590
+#: Pixels per CSS pixel of what is made smaller afterwards.
+SHARPNESS: Final = 1.5
 #: The hosting services show a picture of this size without a delay.
 LARGEST: Final = 200_000
 
@@ -54,9 +56,8 @@ def main() -> None:
     logging.disable()
     # Seeded: the same users with the same ids in every run.
     with Emulator(seed=1) as emulator, _example(emulator) as address, _chromium() as chromium:
-        home, login, profile = _login(chromium, address)
-        _keep("login", _side_by_side(chromium, home, login, profile))
-        _keep("emulator", login)
+        _keep("login", _side_by_side(chromium, *_login(chromium, address)))
+        _keep("emulator", _login_page(chromium, address))
         _keep("error", _outage(chromium, emulator, address))
 
 
@@ -73,13 +74,20 @@ def _login(chromium: Browser, address: str) -> tuple[bytes, bytes, bytes]:
     return home, login, page.screenshot()
 
 
+def _login_page(chromium: Browser, address: str) -> bytes:
+    page = _new_page(chromium)
+    page.goto(f"{address}/profile")
+    page.get_by_role("button", name="alice@example.com").wait_for()
+    return page.screenshot(scale="css")
+
+
 def _outage(chromium: Browser, emulator: Emulator, address: str) -> bytes:
     emulator.fail("verify", status=503)
     page = _new_page(chromium)
     page.goto(f"{address}/profile")
     page.get_by_role("button", name="alice@example.com").click()
     page.get_by_role("link", name="Try again").wait_for()
-    return page.screenshot()
+    return page.screenshot(scale="css")
 
 
 def _side_by_side(chromium: Browser, *pictures: bytes) -> bytes:
@@ -91,7 +99,7 @@ def _side_by_side(chromium: Browser, *pictures: bytes) -> bytes:
 
 def _new_page(chromium: Browser) -> Page:
     context = chromium.new_context(
-        viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5, locale="en-US"
+        viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SHARPNESS, locale="en-US"
     )
     return context.new_page()
 
