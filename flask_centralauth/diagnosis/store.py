@@ -52,16 +52,14 @@ def _choice(interface: SessionGuard) -> Finding:
         engine_of(interface.inner)
     if doubts:
         said = " ".join(record.getMessage() for record in doubts)
-        return warning("session-setup", said, f"Set SESSION_TYPE to {_SHARED_ENGINES}.")
+        return warning("session-setup", said, "Give Flask-Session another SESSION_TYPE, or another client.")
     return ok("session-setup", f"Sessions and logins are kept in {_described(interface)}.")
 
 
 def _described(interface: SessionGuard) -> str:
     if isinstance(interface.engine, EmbeddedEngine):
         return "one SQLite file in the instance folder"
-    inner = interface.inner
-    kept_in = getattr(inner, "client", None) or getattr(inner, "cache", None)
-    return f"{type(inner).__name__.removesuffix('SessionInterface')} ({type(kept_in).__name__})"
+    return type(interface.inner).__name__.removesuffix("SessionInterface")
 
 
 def _round_trip(engine: Engine) -> str:
