@@ -19,6 +19,8 @@ from .rate_limit import count_call
 from .service import Service
 from .wire import CONNECTION, SLOT, Slot
 
+#: Bytes of a body that the journal keeps.
+KEPT_BODY: Final = 64 * 1024
 EXTENSION_KEY: Final = "centralauth_emulator"
 CONTROL_PREFIX: Final = "/_emulator"
 BROWSER_ENDPOINTS: Final = frozenset({"login", "login_choice", "login_attempt", "login_undo"})
@@ -93,7 +95,7 @@ def _open_entry() -> None:
             query_string=request.query_string.decode("latin-1"),
             query=MultiDict(request.args),
             headers=Headers(request.headers),
-            body=body,
+            body=body[:KEPT_BODY],
             form=form,
             connection=int(request.environ.get(CONNECTION, 0)),
             remote_addr=request.remote_addr or "",
