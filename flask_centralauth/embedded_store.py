@@ -133,3 +133,7 @@ class EmbeddedStore:
             if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
             self._connection = None
+
+    def __del__(self) -> None:
+        # Python 3.13 warns of every connection that nobody closed.
+        self.close()

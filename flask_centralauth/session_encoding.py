@@ -42,7 +42,14 @@ class SessionEncoding:
     """Flask-Session's serializer, or the application's own, without the last resort of unpickling."""
 
     def __init__(self, serializer: Any) -> None:
-        self._serializer = serializer
+        # Flask-Session tries two decoders and then unpickles (attack: pickle in the store);
+        # its own encode() fails over a missing logger when it should report what failed.
+        self._encoder = getattr(serializer, "encoder", serializer)
+        self._decoders = [
+            getattr(serializer, name)
+            for name in ("decoder", "alternate_decoder")
+            if hasattr(serializer, name)
+        ] or [serializer]
 
     def encode(self, session: Mapping[str, Any], stored: Stored) -> bytes:
         """Return the bytes of a session as of now.
@@ -51,7 +58,7 @@ class SessionEncoding:
         """
         stored.written = time.time()
         notes = [stored.written, stored.until, stored.companions]
-        encoded: bytes = self._serializer.encode({**session, NOTES_KEY: notes})
+        encoded: bytes = self._encoder.encode({**session, NOTES_KEY: notes})
         return encoded
 
     def decode(self, value: bytes, sid: str) -> tuple[dict[str, Any], Stored]:
@@ -70,15 +77,9 @@ class SessionEncoding:
         return content != dict(session)
 
     def _content(self, value: bytes) -> dict[str, Any]:
-        # Flask-Session tries these two and then unpickles (attack: pickle in the store).
-        decoders = [
-            getattr(self._serializer, name).decode
-            for name in ("decoder", "alternate_decoder")
-            if hasattr(self._serializer, name)
-        ]
-        for decode in decoders or [self._serializer.decode]:
+        for decoder in self._decoders:
             try:
-                content = decode(value)
+                content = decoder.decode(value)
             # The application's own serializer may raise anything.
             except Exception:  # noqa: S112 - what nobody can read is reported below
                 continue
