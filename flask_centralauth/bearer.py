@@ -9,28 +9,23 @@ Source: RFC 6750 §2.1, §3.1; "CentralAuth: userinfo".
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from flask import current_app
 
 from .access_token import is_of_an_emulator, is_well_formed
 from .config import Settings
-from .errors import ErrorCode, SessionError
+from .errors import CentralAuthError, ErrorCode, SessionError
 from .policy import check_policy
-from .single_flight import SingleFlight
+from .recent import Recent
+from .single_flight import SingleFlight, again
 from .user import User
 from .visitor import Visitor
 
 if TYPE_CHECKING:
     from .client import CentralAuthClient
 
-T = TypeVar("T")
-
-MAX_KNOWN: Final = 10_000
 #: A token that was refused is not asked about again for so many seconds.
 REFUSAL_SECONDS: Final = 5.0
 
@@ -39,21 +34,15 @@ REFUSAL_SECONDS: Final = 5.0
 _Key = tuple[bytes, Visitor]
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    code: str
-    message: str | None
-
-
 class BearerUsers:
     """Answers whose access token a request brings. Nothing of it is written anywhere."""
 
     def __init__(self, settings: Settings, client: Callable[[], CentralAuthClient]) -> None:
         self._settings = settings
         self._client = client
-        self._users = _Recent[User](settings.user_ttl)
+        self._users: Recent[_Key, User] = Recent(settings.user_ttl)
         # Apart from the users: many invented tokens must not push out the good ones.
-        self._refusals = _Recent[_Refusal](REFUSAL_SECONDS)
+        self._refusals: Recent[_Key, CentralAuthError] = Recent(REFUSAL_SECONDS)
         self._flights: SingleFlight[User] = SingleFlight()
 
     def user_of(self, token: str, *, domain: str, visitor: Visitor) -> User:
@@ -74,7 +63,7 @@ class BearerUsers:
             return user
         refusal = self._refusals.get(key)
         if refusal is not None:
-            raise SessionError(refusal.code, refusal.message)
+            raise again(refusal)
         if self._settings.user_ttl == 0:
             return self._ask(key, token, domain)
         return self._flights.run(
@@ -87,7 +76,7 @@ class BearerUsers:
         try:
             user = self._client().userinfo(token, domain=domain, visitor=key[1])
         except SessionError as problem:
-            self._refusals.put(key, _Refusal(problem.error_code, problem.message))
+            self._refusals.put(key, again(problem))
             raise
         check_policy(user, self._settings)
         self._users.put(key, user)
@@ -95,23 +84,3 @@ class BearerUsers:
 
     def _emulator_allowed(self) -> bool:
         return current_app.debug or current_app.testing or self._settings.base_is_loopback
-
-
-class _Recent(Generic[T]):
-    """What was kept in the last seconds, and no more than so many."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._kept: dict[_Key, tuple[float, T]] = {}
-
-    def get(self, key: _Key) -> T | None:
-        kept = self._kept.get(key)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < self._seconds else None
-
-    def put(self, key: _Key, value: T) -> None:
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = (time.monotonic(), value)
-            if len(self._kept) > MAX_KNOWN:
-                del self._kept[next(iter(self._kept))]

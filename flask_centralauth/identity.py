@@ -7,6 +7,7 @@ from typing import Final
 from flask import Request, current_app, request
 
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError
+from .known_logins import Identity as Identity
 from .login_store import Login
 from .negotiation import has_bearer
 from .policy import check_policy as check_policy
@@ -14,7 +15,6 @@ from .redirects import origin_of
 from .signals import session_ended
 from .state import State, state_of
 from .user import AnonymousUser
-from .user_cache import Identity as Identity
 from .visitor import Visitor, visitor_of
 
 # In the WSGI environment, not on g: g outlives a request when a test has pushed an

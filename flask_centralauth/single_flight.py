@@ -69,10 +69,9 @@ def _result(flight: _Flight[T], timeout: float) -> T:
     problem = flight.problem
     if problem is None:
         raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, "a check by a parallel request did not end well")
-    raise type(problem)(
-        problem.error_code,
-        problem.message,
-        hint=problem.hint,
-        retry_after=problem.retry_after,
-        facts=problem.facts,
-    )
+    raise again(problem)
+
+
+def again(problem: CentralAuthError) -> CentralAuthError:
+    """Return an error like another one, without the traceback and the incident of that."""
+    return type(problem)(problem.error_code, problem.message, retry_after=problem.retry_after)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,10 +28,12 @@ from .errors import (
     ServiceUnavailable,
     SessionError,
 )
+from .known_logins import Identity, Known, KnownLogins, Seen
 from .login_store import Login, LoginStore, Record
 from .policy import check_policy
-from .single_flight import SingleFlight
-from .user import AnonymousUser, User
+from .recent import Recent
+from .single_flight import SingleFlight, again
+from .user import User
 from .visitor import Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -40,36 +41,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flask_centralauth")
 
-#: A logout elsewhere is noticed within a second.
-VERSION_SECONDS: Final = 0.8
-MAX_KNOWN: Final = 10_000
 #: Instead of a browser's digest: a login made by `testing.login_as`, never checked.
 FOR_TESTS: Final = "testing.login_as"
-
-#: Address and ``User-Agent`` of a request, as they came.
-Seen = tuple[str | None, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who makes a request.
-
-    :param problem: why nobody is logged in, where there is a reason.
-    :param outdated: another request is asking CentralAuth just now, and this is what was
-        known before.
-    """
-
-    user: User | AnonymousUser
-    login: Login | None = None
-    problem: CentralAuthError | None = None
-    outdated: bool = False
+#: How long a request that was under way may still ask about a login that has ended.
+ENDED_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
     """What the checks of one process cost so far, for metrics.
 
-    Counted without a lock: under many threads they may be a few short.
+    Under many threads they may be a few short.
 
     :param calls: HTTP calls to CentralAuth, logins and logouts included.
     :param failures: of these, the ones that failed for reasons of the service or the network.
@@ -88,24 +70,6 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """An answer of CentralAuth. Moments are monotonic: a clock that is set signs nobody out."""
-
-    identity: Identity
-    #: The same, for while CentralAuth cannot be asked.
-    stale: Identity
-    visitor: Visitor
-    seen: Seen | None
-    version: bytes | None
-    checked: float
-    fresh_until: float
-    usable_until: float
-
-    def outdated(self) -> Identity:
-        return replace(self.identity, outdated=True)
-
-
-@dataclass(frozen=True, slots=True)
 class _Check:
     """One question: is this login of this browser still good?"""
 
@@ -114,10 +78,10 @@ class _Check:
     seen: Seen | None
     fresh: bool
     version: bytes | None
-    last: _Known | None = None
+    last: Known | None = None
 
     @property
-    def fallback(self) -> _Known | None:
+    def fallback(self) -> Known | None:
         """The last answer, while it may stand in for one that is not to be had."""
         last = self.last
         return last if last is not None and time.monotonic() < last.usable_until else None
@@ -132,46 +96,24 @@ class UserCache:
         self._settings = settings
         self._store = store
         self._client = client
-        self._known: dict[str, _Known] = {}
-        self._lock = threading.Lock()
+        self._known = KnownLogins(store, lambda: client().breaker.refuses)
+        self.recall: Final = self._known.recall
+        self.expect_news: Final = self._known.expect_news
         self._flights: SingleFlight[Identity | None] = SingleFlight()
-        self._version: bytes | None = None
-        self._version_read = -math.inf
-        self._hits = self._shared_hits = self._stale_served = 0
+        self._ended: Recent[str, CentralAuthError] = Recent(ENDED_SECONDS)
+        self._shared_hits = self._stale_served = 0
 
     @property
     def counters(self) -> Counters:
-        client = self._client()
+        client, known = self._client(), self._known
         return Counters(
-            client.calls,
-            client.failures,
-            self._hits,
-            self._shared_hits,
-            self._stale_served,
-            client.breaker.state,
+            calls=client.calls,
+            failures=client.failures,
+            cache_hits=known.hits,
+            shared_hits=self._shared_hits,
+            stale_served=known.stale_served + self._stale_served,
+            breaker=client.breaker.state,
         )
-
-    def recall(self, login_id: str, seen: Seen) -> Identity | None:
-        """Return what this process knows of a login and nobody has to be asked about.
-
-        This is what every page view pays, so it builds nothing.
-        """
-        known = self._known.get(login_id)
-        now = time.monotonic()
-        if (
-            known is None
-            or known.seen != seen
-            or known.version != self._version
-            or now - self._version_read >= VERSION_SECONDS
-        ):
-            return None
-        if now < known.fresh_until:
-            self._hits += 1
-            return known.identity
-        if now < known.usable_until and self._client().breaker.refuses:
-            self._stale_served += 1
-            return known.stale
-        return None
 
     def user_of(self, login: Login, seen: Seen, *, fresh: bool = False) -> Identity | None:
         """Return who a login is, or None when it has ended here.
@@ -184,12 +126,12 @@ class UserCache:
         :raises PermissionDenied: the settings keep this user out.
         :raises CentralAuthError: it cannot be known now; the login stays.
         """
-        version = self._current_version(time.monotonic())
+        version = self._known.version()
         visitor = visitor_of(*seen)
         known = self._known.get(login.login_id)
         if known is not None and known.seen is None and known.visitor == visitor:
             # A login that has just been made here.
-            self._keep(replace(known, seen=seen))
+            self._known.keep(replace(known, seen=seen))
         recalled = self.recall(login.login_id, seen)
         if recalled is not None:
             return recalled
@@ -205,34 +147,13 @@ class UserCache:
     def remember(self, login: Login, user: User, visitor: Visitor) -> None:
         """Keep an answer CentralAuth has just given."""
         check = _Check(login, visitor, None, fresh=True, version=login.version)
-        self._keep(self._fact(check, user, time.monotonic()))
+        self._known.keep(self._fact(check, user, time.monotonic()))
 
     def forget(self, login: Login) -> User | None:
-        """Drop what this process knows of a login, and look at the others' news at once."""
-        with self._lock:
-            known = self._known.pop(login.login_id, None)
-        self.expect_news()
+        """Drop what this process knows of a login, and return the user it knew."""
+        known = self._known.forget(login.login_id)
         user = known.identity.user if known is not None else None
         return user if isinstance(user, User) else None
-
-    def expect_news(self) -> None:
-        """Look at the next request what has ended meanwhile, not within a second."""
-        self._version_read = -math.inf
-
-    def _current_version(self, now: float) -> bytes | None:
-        if now - self._version_read < VERSION_SECONDS:
-            return self._version
-        # Set first: one thread reads, the others go on with what is a moment old.
-        self._version_read = now
-        try:
-            version = self._store.version()
-        except ServiceUnavailable:
-            self._version_read = -math.inf
-            raise
-        if self._version_read == now:
-            # Else somebody logged out here meanwhile, and this may be from before.
-            self._version = version
-        return version
 
     def _answer(self, check: _Check) -> Identity | None:
         """Return the recorded answer while it is fresh, or ask for one of many parallel requests."""
@@ -259,21 +180,29 @@ class UserCache:
         return check.last.identity
 
     def _lead(self, check: _Check) -> Identity | None:
-        """Ask, unless another process does or has just done so."""
+        """Ask, unless another request or process does or has just done so."""
+        login = check.login
+        ended = self._ended.get(login.login_id)
+        if ended is not None:
+            raise again(ended)
         fallback = None if check.fresh else check.fallback
-        if fallback is not None and not self._store.reserve(check.login, math.ceil(self._settings.timeout)):
+        if fallback is not None and not self._store.reserve(login, math.ceil(self._settings.timeout)):
             return fallback.outdated()
         try:
-            record = self._store.live(check.login)
+            record = self._store.live(login)
             if record is None:
                 return None
             check = replace(check, last=self._recorded(check, record))
             return self._recorded_answer(check) or self._ask(check)
+        except (SessionError, PermissionDenied) as problem:
+            # Before those who wait go on, and those who come find nobody asking.
+            self._ended.put(login.login_id, again(problem))
+            raise
         finally:
             if fallback is not None:
                 # What cannot be released expires.
                 with suppress(ServiceUnavailable):
-                    self._store.release(check.login)
+                    self._store.release(login)
 
     def _ask(self, check: _Check) -> Identity | None:
         login = check.login
@@ -286,7 +215,7 @@ class UserCache:
         check_policy(user, self._settings)
         if not self._store.update(login, Record(user, time.time(), visitor_digest(check.visitor))):
             return None
-        return self._keep(self._fact(check, user, time.monotonic())).identity
+        return self._known.keep(self._fact(check, user, time.monotonic())).identity
 
     def _unknown(self, check: _Check, problem: CentralAuthError) -> Identity:
         fallback = check.fallback
@@ -297,7 +226,7 @@ class UserCache:
         self._stale_served += 1
         return fallback.stale
 
-    def _recorded(self, check: _Check, record: Record) -> _Known | None:
+    def _recorded(self, check: _Check, record: Record) -> Known | None:
         """Return the last answer for this very browser, or None when it was another."""
         if record.visitor != visitor_digest(check.visitor):
             return None
@@ -310,33 +239,23 @@ class UserCache:
         known = self._known.get(check.login.login_id)
         if known is not None and known.visitor == check.visitor:
             checked = max(checked, known.checked)
-        return self._keep(self._fact(check, record.user, checked))
+        return self._known.keep(self._fact(check, record.user, checked))
 
-    def _fact(self, check: _Check, user: User, checked: float) -> _Known:
+    def _fact(self, check: _Check, user: User, checked: float) -> Known:
         login = check.login
         over = math.inf if login.until is None else time.monotonic() + login.until - time.time()
         fresh_until = checked + self._settings.user_ttl
-        return _Known(
+        return Known(
+            login,
             identity=Identity(user, login),
             stale=Identity(user.stale(), login),
             visitor=check.visitor,
             seen=check.seen,
-            # From before the record was read: a logout after that makes it a lookup.
             version=check.version,
             checked=checked,
             fresh_until=min(fresh_until, over),
             usable_until=min(fresh_until + self._settings.stale_grace, over),
         )
-
-    def _keep(self, known: _Known) -> _Known:
-        assert known.identity.login is not None, "what is known is known of a login"
-        login_id = known.identity.login.login_id
-        with self._lock:
-            self._known.pop(login_id, None)
-            self._known[login_id] = known
-            if len(self._known) > MAX_KNOWN:
-                del self._known[next(iter(self._known))]
-        return known
 
 
 def visitor_digest(visitor: Visitor) -> str:

@@ -1,0 +1,148 @@
+"""What this process knows of the logins it has seen: enough for most page views to ask nobody."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .errors import CentralAuthError, ServiceUnavailable
+from .login_store import Login, LoginStore
+from .user import AnonymousUser, User
+from .visitor import Visitor
+
+#: A logout elsewhere is noticed within a second.
+VERSION_SECONDS: Final = 0.8
+MAX_KNOWN: Final = 10_000
+
+#: Address and ``User-Agent`` of a request, as they came.
+Seen = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who makes a request.
+
+    :param problem: why nobody is logged in, where there is a reason.
+    :param outdated: another request is asking CentralAuth just now, and this is what was
+        known before.
+    """
+
+    user: User | AnonymousUser
+    login: Login | None = None
+    problem: CentralAuthError | None = None
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An answer of CentralAuth about a login.
+
+    Moments are monotonic seconds: a clock that is set signs nobody out.
+
+    :param stale: the same identity, for while CentralAuth cannot be asked.
+    :param seen: the request the answer was for; None before its first page view.
+    :param version: `LoginStore.version` from before the answer was known to count.
+    """
+
+    login: Login
+    identity: Identity
+    stale: Identity
+    visitor: Visitor
+    seen: Seen | None
+    version: bytes | None
+    checked: float
+    fresh_until: float
+    usable_until: float
+
+    def outdated(self) -> Identity:
+        return replace(self.identity, outdated=True)
+
+
+class KnownLogins:
+    """The logins a process has seen last. Thread-safe.
+
+    :param refuses: whether asking CentralAuth would be refused now, without asking.
+    """
+
+    def __init__(self, store: LoginStore, refuses: Callable[[], bool]) -> None:
+        self._store = store
+        self._refuses = refuses
+        self._known: dict[str, Known] = {}
+        self._lock = threading.Lock()
+        self._version: bytes | None = None
+        self._version_read = -math.inf
+        #: Counted without a lock: under many threads they may be a few short.
+        self.hits = self.stale_served = 0
+
+    def recall(self, login_id: str, seen: Seen) -> Identity | None:
+        """Return what is known of a login when nobody has to be asked about it.
+
+        This is what every page view pays, so it builds nothing.
+        """
+        known = self._known.get(login_id)
+        now = time.monotonic()
+        if (
+            known is None
+            or known.seen != seen
+            or known.version != self._version
+            or now - self._version_read >= VERSION_SECONDS
+        ):
+            return None
+        if now < known.fresh_until:
+            self.hits += 1
+            return known.identity
+        if now < known.usable_until and self._refuses():
+            self.stale_served += 1
+            return known.stale
+        return None
+
+    def get(self, login_id: str) -> Known | None:
+        """Return the last answer about a login, however old and for whichever browser."""
+        return self._known.get(login_id)
+
+    def keep(self, known: Known) -> Known:
+        login_id = known.login.login_id
+        with self._lock:
+            self._known.pop(login_id, None)
+            self._known[login_id] = known
+            if len(self._known) > MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        return known
+
+    def forget(self, login_id: str) -> Known | None:
+        """Drop what is known of a login, and look at the other processes' news at once."""
+        with self._lock:
+            known = self._known.pop(login_id, None)
+        self.expect_news()
+        return known
+
+    def expect_news(self) -> None:
+        """Look at the next request what has ended meanwhile, not within a second."""
+        self._version_read = -math.inf
+
+    def version(self) -> bytes | None:
+        """Return what changes when logins end elsewhere, as of less than a second ago.
+
+        :raises ServiceUnavailable: the store could not be asked.
+        """
+        now = time.monotonic()
+        if now - self._version_read < VERSION_SECONDS:
+            return self._version
+        # Set first: one thread reads, the others go on with what is a moment old.
+        self._version_read = now
+        try:
+            version = self._store.version()
+        except ServiceUnavailable:
+            self._version_read = -math.inf
+            raise
+        if self._version_read == now:
+            # Else somebody logged out here meanwhile, and this may be from before.
+            self._version = version
+        return version
+
+    def __len__(self) -> int:
+        return len(self._known)
