@@ -108,6 +108,9 @@ def logout() -> Response:
     if not is_same_site(request, state.own_origins(request)):
         raise PermissionDenied(ErrorCode.CROSS_SITE_REQUEST)
     sign_out(state)
+    if "sign_in_again" in request.form:
+        # "Use another account": the login page is what the person asked for.
+        return redirect(state.login_url(return_to), 303)
     target = return_to or state.after_logout()
     if needs_login(target):
         # CentralAuth would sign the person in again at once, without a question.

@@ -238,7 +238,7 @@ def test_hostile_return_paths_at_logout(server: LiveServer, browser: Browser) ->
 def test_a_listed_host_at_logout(server: LiveServer, browser: Browser) -> None:
     page = browser.get(f"{server.url}/private")
     page = browser.get(f"{server.url}/api/auth/logout?return_to=https://other-allowed.example/bye")
-    assert "form-action 'self' https://other-allowed.example;" in page.headers["Content-Security-Policy"]
+    assert "form-action 'self' https://other-allowed.example " in page.headers["Content-Security-Policy"]
     page = browser.submit(page.forms[0], follow=False)
     assert (page.status, page.headers["Location"]) == (303, "https://other-allowed.example/bye")
 

@@ -194,7 +194,8 @@ def test_another_account_is_a_post_that_comes_back(bare_app: Flask) -> None:
 
     assert page.all("form") == [{"method": "post", "action": "/api/auth/logout"}]
     assert page.all("input") == [
-        {"type": "hidden", "name": "return_to", "value": "/api/auth/login?return_to=/a"}
+        {"type": "hidden", "name": "sign_in_again", "value": "1"},
+        {"type": "hidden", "name": "return_to", "value": "/api/auth/login?return_to=/a"},
     ]
 
 
