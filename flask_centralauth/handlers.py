@@ -13,7 +13,7 @@ from flask import Response, after_this_request, current_app, request, session
 
 from .error_pages import error_page, json_answer
 from .errors import CentralAuthError, EndedLogin, ErrorCode, LoginError, SessionError
-from .identity import ANONYMOUS, Identity, identity, set_identity
+from .identity import ANONYMOUS, Identity, forget_outcome, identity, set_identity
 from .incidents import explain, record
 from .negotiation import has_bearer, is_navigation
 from .notices import clear_notices, notify
@@ -61,7 +61,7 @@ def _answer(state: State, error: CentralAuthError) -> Response:
     if not is_navigation(request):
         return json_answer(state, error)
     if error.ended_login is not None:
-        _forget_outcome(state)
+        forget_outcome(state)
     if not isinstance(error, SessionError | LoginError) or not _may_go_back(state, error):
         return error_page(state, error)
     if isinstance(error, SessionError) and error.attempt is None:
@@ -152,16 +152,6 @@ def _sign_in_again(state: State, error: SessionError) -> Response:
     if was_form():
         notify(gettext(_NOTHING_SAVED), state.settings.flash_category, until_seen=True)
     return _redirect(login_address(state, error, return_to))
-
-
-def _forget_outcome(state: State) -> None:
-    """Forget that the last login worked: a session that ended is no cookie that was lost."""
-    current = request._get_current_object()  # type: ignore[attr-defined]
-
-    @after_this_request
-    def forget(response: Response) -> Response:
-        state.attempts.forget_outcome(response, current)
-        return response
 
 
 def _redirect(address: str) -> Response:

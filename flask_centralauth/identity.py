@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Request, current_app, request
+from flask import Request, Response, after_this_request, current_app, request
 
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError
 from .known_logins import Identity as Identity
@@ -86,8 +86,19 @@ def _by_token(state: State, current: Request) -> Identity:
     return Identity(user)
 
 
+def forget_outcome(state: State) -> None:
+    """Forget that the last login worked: a session that ended is no cookie that was lost."""
+    current = request._get_current_object()  # type: ignore[attr-defined]
+
+    @after_this_request
+    def forget(response: Response) -> Response:
+        state.attempts.forget_outcome(response, current)
+        return response
+
+
 def _ended(state: State, login: Login, problem: CentralAuthError) -> Identity:
     problem.ended_login = login
+    forget_outcome(state)
     user = state.users.forget(login)
     # Parallel requests learn of it at once: the one that ended it tells the listeners.
     if state.logins.end(login):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask import Response, after_this_request, current_app, request
+from flask import current_app
 
 from .errors import CentralAuthError
-from .identity import ANONYMOUS, Identity, set_identity
+from .identity import ANONYMOUS, Identity, forget_outcome, set_identity
 from .notices import notify
 from .signals import user_logged_out
 from .state import State
@@ -32,7 +32,7 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
     login = state.logins.current()
     record = state.logins.live(login) if login is not None else None
     state.logins.end(login)
-    _forget_outcome(state)
+    forget_outcome(state)
     if login is None:
         return
     state.users.forget(login)
@@ -46,12 +46,3 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
         except CentralAuthError as problem:
             log.warning("Signed out here, but not at CentralAuth: %s", problem)
             notify(gettext(_ELSEWHERE), state.settings.flash_category)
-
-
-def _forget_outcome(state: State) -> None:
-    current = request._get_current_object()  # type: ignore[attr-defined]
-
-    @after_this_request
-    def forget(response: Response) -> Response:
-        state.attempts.forget_outcome(response, current)
-        return response
