@@ -177,6 +177,10 @@ def server(make_app: MakeApp, live_server: RunServer) -> LiveServer:
             "|{{ current_user.id }}|{{ current_user.blocked }}|{{ current_user.raw.unknown }}"
         )
 
+    @app.get("/nobody")
+    def nobody() -> str:
+        return repr(pickle.loads(pickle.dumps(current_user)))
+
     @app.get("/kept")
     @auth_required
     def kept() -> str:
@@ -192,6 +196,7 @@ def server(make_app: MakeApp, live_server: RunServer) -> LiveServer:
 def test_current_user_in_json_and_templates(server: LiveServer, browser: Browser) -> None:
     assert browser.fetch(f"{server.url}/json").json() == {"user": None, "users": [None]}
     assert browser.get(f"{server.url}/page").text == "nobody|None|False|"
+    assert browser.get(f"{server.url}/nobody").text == "<AnonymousUser>"
     browser.get(f"{server.url}/private")
     answered = browser.fetch("/json").json()
     assert answered["user"] == answered["users"][0] == browser.fetch("/api/auth/user").json()

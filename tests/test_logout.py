@@ -354,6 +354,27 @@ def test_the_signal_tells_who_left_once(server: LiveServer, browser: Browser) ->
     assert told[0][1]
 
 
+def test_a_login_that_was_over_already_is_not_told_again(
+    make_app: MakeApp, live_server: RunServer, browser: Browser, emulator: Emulator
+) -> None:
+    app = make_app()
+    server = live_server(app)
+    told: list[User] = []
+
+    def left(_app: Flask, *, user: User, login_id: str) -> None:
+        told.append(user)
+
+    browser.get(f"{server.url}/private")
+    user_id = browser.fetch("/api/auth/user").json()["id"]
+    with app.test_request_context():
+        app.extensions["centralauth"].logins.end_all(user_id)
+    with user_logged_out.connected_to(left):
+        browser.get(f"{server.url}{LOGOUT}")
+        assert browser.submit(LOGOUT, follow=False).status == 303
+    assert told == []
+    assert not _is_in(browser, server)
+
+
 def test_a_browsers_next_user_starts_from_nothing(
     make_app: MakeApp, live_server: RunServer, browser: Browser
 ) -> None:

@@ -88,6 +88,25 @@ def test_what_is_no_text_is_refused(value: object) -> None:
     assert _checked(value) is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/a%2Fb",
+        "/a%2fb",
+        "/a%5cb",
+        "/a%09b",
+        "/a%7fb",
+        "/a%c3",
+        "/..;/admin",
+        "/.;x/admin",
+        "/a/..",
+        "/a%252fb",
+    ],
+)
+def test_paths_that_a_server_behind_us_may_read_otherwise(value: str) -> None:
+    assert _checked(value) is None
+
+
 def test_the_length_is_bounded() -> None:
     longest = "/" + "a" * (MAX_LENGTH - 1)
     assert _checked(longest) == longest
