@@ -13,22 +13,20 @@ live is extended and the cookie sent again.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
 import time
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, Request, Response, current_app
 from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
-from itsdangerous import BadSignature, Signer
 
 from .config import Settings, prepare_flask_session, use_embedded_engine
 from .engine_choice import engine_of
 from .engines import EmbeddedEngine, Engine
 from .errors import ErrorCode, ServiceUnavailable
+from .session_cookie import SessionCookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
 
 log = logging.getLogger("flask_centralauth")
@@ -38,9 +36,6 @@ EMBEDDED_FILE: Final = "flask_centralauth.sqlite3"
 STEPS_PER_LIFE: Final = 20
 LONGEST_STEP: Final = 3600
 MAX_EXTENDED: Final = 10_000
-
-#: Store clients raise on other keys; whoever sends such an id is simply nobody.
-_SESSION_ID: Final = re.compile(r"[A-Za-z0-9_=.-]{1,160}")
 
 
 class UnavailableSession(dict[str, Any], SessionMixin):
@@ -64,6 +59,7 @@ class SessionGuard(SessionInterface):
         self.inner = inner
         self.engine = engine
         self.application = application
+        self._cookie = SessionCookie(inner)
         self._encoding = SessionEncoding(inner.serializer)
         self._extended: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -72,7 +68,7 @@ class SessionGuard(SessionInterface):
         return getattr(self.inner, name)
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        sid = self._sid_of(app, request)
+        sid = self._cookie.read(app, request)
         if sid is None:
             return self._session()
         try:
@@ -148,7 +144,7 @@ class SessionGuard(SessionInterface):
             return
         if not session:
             if stored.removed:
-                self._delete_cookie(app, response)
+                self._cookie.delete(app, response)
         elif session.modified or self._is_changed_inside(session, stored):
             if self._write(app, session):
                 self._set_cookie(app, session, response)
@@ -202,6 +198,10 @@ class SessionGuard(SessionInterface):
         if session.permanent:
             self._set_cookie(app, session, response)
 
+    def _set_cookie(self, app: Flask, session: Any, response: Response) -> None:
+        seconds = self._seconds_left(app, session.centralauth) if session.permanent else None
+        self._cookie.set(app, response, session.sid, seconds)
+
     def _seconds_left(self, app: Flask, stored: Stored) -> int:
         lifetime = app.permanent_session_lifetime.total_seconds()
         left = lifetime if stored.until is None else stored.until - time.time()
@@ -224,45 +224,6 @@ class SessionGuard(SessionInterface):
 
     def _new_sid(self) -> str:
         return secrets.token_urlsafe(self.inner.sid_length)
-
-    def _sid_of(self, app: Flask, request: Request) -> str | None:
-        value = request.cookies.get(self.inner.get_cookie_name(app), "")
-        if not _SESSION_ID.fullmatch(value):
-            return None
-        if not self.inner.use_signer:
-            return value
-        try:
-            return _signer(app).unsign(value).decode()
-        except BadSignature:
-            return None
-
-    def _set_cookie(self, app: Flask, session: Any, response: Response) -> None:
-        expires = None
-        if session.permanent:
-            seconds = self._seconds_left(app, session.centralauth)
-            expires = datetime.now(timezone.utc) + timedelta(seconds=seconds)
-        value = _signer(app).sign(session.sid).decode() if self.inner.use_signer else session.sid
-        response.set_cookie(
-            self.inner.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app)
-        )
-        response.vary.add("Cookie")
-
-    def _delete_cookie(self, app: Flask, response: Response) -> None:
-        # With the attributes it was set with: browsers ignore the removal otherwise.
-        response.delete_cookie(self.inner.get_cookie_name(app), **self._cookie_attributes(app))
-        response.vary.add("Cookie")
-
-    def _cookie_attributes(self, app: Flask) -> dict[str, Any]:
-        return {
-            name: getattr(self.inner, f"get_cookie_{name}")(app)
-            for name in ("domain", "path", "secure", "httponly", "samesite", "partitioned")
-        }
-
-
-def _signer(app: Flask) -> Signer:
-    """Return what Flask-Session signs ids with under ``SESSION_USE_SIGNER``."""
-    assert app.secret_key, "the settings were checked"
-    return Signer(app.secret_key, salt="flask-session", key_derivation="hmac")
 
 
 def guard_session(app: Flask, settings: Settings) -> SessionGuard:
