@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from flask import Blueprint, Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
@@ -17,7 +16,7 @@ from .guards import protect
 from .handlers import handle_error
 from .login_store import LoginStore
 from .proxies import current_user
-from .proxy_check import proxy_watch
+from .proxy_check import ProxyWatch
 from .route_headers import insist_on_headers
 from .session_guard import guard_session
 from .sign_in import begin_login
@@ -26,7 +25,7 @@ from .state import EXTENSION_KEY, LoginHook, State, state_of
 from .user import AnonymousUser, User
 from .views import create_blueprint
 
-log = logging.getLogger("flask_centralauth")
+REQUESTS_TO_WATCH: Final = 1000
 
 H = TypeVar("H", bound=LoginHook)
 
@@ -61,17 +60,18 @@ class CentralAuth:
                 "once; to reach it elsewhere, import the object you made."
             )
         settings = config.load(app)
+        proxy = ProxyWatch()
         app.extensions[EXTENSION_KEY] = State(
             settings=settings,
             attempts=AttemptCookies(settings),
             logins=LoginStore(settings, guard_session(app, settings)),
             login_hooks=self._login_hooks,
         )
-        app.register_blueprint(create_blueprint(EXTENSION_KEY, settings.url_prefix))
+        app.register_blueprint(create_blueprint(EXTENSION_KEY, settings.url_prefix, proxy))
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})
-        app.before_request(_request_checks())
+        app.before_request(_request_checks(proxy))
         # Flask runs these in reverse: the first of the list has the last word.
         app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
         _serialize_users(app)
@@ -114,18 +114,25 @@ class CentralAuth:
         state.users.expect_news()
 
 
-def _request_checks() -> Callable[[], None]:
-    """Return what looks for mistakes that only show while serving; then it does nothing."""
+def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
+    """Return what looks for mistakes that only show while serving; soon it does nothing.
+
+    A proxy shows itself in the first requests. Later only our own routes look for one.
+    """
+    left = REQUESTS_TO_WATCH
     checked = False
-    look_for_proxy = proxy_watch()
 
     def check() -> None:
-        nonlocal checked
+        nonlocal left, checked
+        if not left:
+            return
         if not checked:
             refuse_open_views()
             refuse_unusable_pages()
             checked = True
-        look_for_proxy()
+        left -= 1
+        if proxy.watching:
+            proxy.look()
 
     return check
 

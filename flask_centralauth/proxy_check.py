@@ -8,7 +8,6 @@ against hijack protection).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from flask import current_app, request
@@ -19,32 +18,29 @@ from .visitor import Visitor, is_private
 
 log = logging.getLogger("flask_centralauth")
 
-_HEADERS: Final = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR")
 #: What ProxyFix leaves in the environment.
 _PROXY_FIX: Final = "werkzeug.proxy_fix.orig"
 _LINE_TO_ADD: Final = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
 
 
-def proxy_watch() -> Callable[[], None]:
-    """Return a function to call on every request; it warns once that ProxyFix is missing."""
-    watching = True
+class ProxyWatch:
+    """Looks at requests until one has forwarded headers, and warns when ProxyFix is missing."""
 
-    def look() -> None:
-        nonlocal watching
-        if not watching:
-            return
+    def __init__(self) -> None:
+        self.watching = True
+
+    def look(self) -> None:
+        """Look at the current request. Ask `watching` first: then it costs nothing."""
         environ = request.environ
-        if not any(header in environ for header in _HEADERS):
+        if "HTTP_X_FORWARDED_PROTO" not in environ and "HTTP_X_FORWARDED_FOR" not in environ:
             return
-        watching = False
+        self.watching = False
         if _PROXY_FIX not in environ:
             log.warning(
                 "A request has X-Forwarded headers, but nothing in front of this application reads them, so "
                 "addresses and URLs are the proxy's. If there is a proxy that sets them, add: %s",
                 _LINE_TO_ADD,
             )
-
-    return look
 
 
 def warn_of_private_address(state: State, who: Visitor) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 
 from .pages import ROUTE_HEADERS
 
-_MARK: Final = "flask_centralauth.route_headers"
+_MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out
 #: somebody's login, and CentralAuth refuses logins without a referrer where it checks it.
 _LASTING: Final = ("Cache-Control", "Referrer-Policy")
@@ -25,7 +25,7 @@ def redirect(address: str, status: int) -> Response:
 
 def protect_route(response: Response) -> Response:
     """Put the headers of the auth routes on a response."""
-    request.environ[_MARK] = True
+    setattr(response, _MARK, True)
     response.headers.update(ROUTE_HEADERS)
     # An HTML page here is one of ours, which has its own policy, or one the application
     # answers in our place, which needs its own styles.
@@ -36,8 +36,11 @@ def protect_route(response: Response) -> Response:
 
 
 def insist_on_headers(response: Response) -> Response:
-    """Restore what the application's own ``after_request`` functions changed. Runs last of all."""
-    if _MARK in request.environ:
+    """Restore what the application's own ``after_request`` functions changed. Runs last of all.
+
+    On every request of the application: it looks at the response and at nothing else.
+    """
+    if hasattr(response, _MARK):
         for name in _LASTING:
             response.headers[name] = ROUTE_HEADERS[name]
     return response

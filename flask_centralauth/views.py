@@ -10,6 +10,7 @@ from .guarded_views import needs_login
 from .identity import identity
 from .negotiation import has_bearer, is_background, is_prefetch, is_same_site
 from .pages import page
+from .proxy_check import ProxyWatch
 from .redirects import origin_of
 from .route_headers import protect_route, redirect
 from .session_guard import require_store
@@ -19,9 +20,10 @@ from .state import EXTENSION_KEY, State, state_of
 from .user import User
 
 
-def create_blueprint(name: str, url_prefix: str) -> Blueprint:
+def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch) -> Blueprint:
     """Return the blueprint of the auth routes."""
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, template_folder="templates")
+    blueprint.before_request(lambda: proxy.look() if proxy.watching else None)
     blueprint.before_request(_refuse_without_effect)
     blueprint.after_request(protect_route)
     blueprint.add_url_rule("/login", "login", login, methods=["GET"])

@@ -399,6 +399,22 @@ def test_without_proxyfix_the_header_is_not_believed(
     assert "ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)" in warned[0]
 
 
+def test_a_proxy_that_shows_itself_late(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health checks come first, thousands of them; a login passes our routes."""
+    monkeypatch.setattr("flask_centralauth.extension.REQUESTS_TO_WATCH", 3)
+    client = make_app().test_client()
+    forwarded = {"X-Forwarded-Proto": "https"}
+    for _ in range(4):
+        client.get("/")
+    client.get("/", headers=forwarded)
+    assert "ProxyFix" not in caplog.text
+    client.get(LOGIN, headers=forwarded)
+    client.get(LOGIN, headers=forwarded)
+    assert caplog.text.count("ProxyFix(app.wsgi_app") == 1
+
+
 def test_with_proxyfix_nothing_is_warned_of(
     make_app: MakeApp, live_server: RunServer, browser: Browser, caplog: pytest.LogCaptureFixture
 ) -> None:
