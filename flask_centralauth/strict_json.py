@@ -65,7 +65,7 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise UnusableJSON("an integer is too large")
     return int(digits)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -57,7 +58,8 @@ class User:
 
     def received(self) -> dict[str, Any]:
         """Return the object as CentralAuth sent it, for `parse_user` to read again."""
-        return dict(self._received)
+        # A copy down to the last list: other requests share this user.
+        return deepcopy(dict(self._received))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the user in CentralAuth's own camelCase, ready for JSON.
@@ -65,7 +67,7 @@ class User:
         Unknown members are kept; a picture address that no page should load is not.
         """
         known = {member: _plain(getattr(self, name)) for name, member in _MEMBERS.items()}
-        return {**known, **self._received, "gravatar": self.gravatar}
+        return {**known, **self.received(), "gravatar": self.gravatar}
 
     def stale(self) -> User:
         """Return the same user, marked as last known and not as just checked."""
