@@ -60,8 +60,6 @@ def _answer(state: State, error: CentralAuthError) -> Response:
         _sign_out(state, error)
     if not is_navigation(request):
         return json_answer(state, error)
-    if error.ended_login is not None:
-        forget_outcome(state)
     if not isinstance(error, SessionError | LoginError) or not _may_go_back(state, error):
         return error_page(state, error)
     if isinstance(error, SessionError) and error.attempt is None:
@@ -94,6 +92,7 @@ def _sign_out(state: State, error: CentralAuthError) -> None:
     first = state.logins.end(who.login)
     set_identity(Identity(ANONYMOUS))
     error.ended_login = who.login
+    forget_outcome(state)
     if first:
         session_ended.send(
             current_app._get_current_object(),  # type: ignore[attr-defined]

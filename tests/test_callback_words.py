@@ -120,7 +120,6 @@ def test_description_of_100_kilobytes_is_cut(make_app: MakeApp) -> None:
         query = urlencode({"state": state, "error": "unknownCode", "error_description": "é" * 100_000})
         return client.get(f"/api/auth/callback?{query}", headers=navigation)
 
-    begun = time.monotonic()
     answer = fail()
     assert answer.status_code == 302
     with client.session_transaction() as session:
@@ -128,7 +127,6 @@ def test_description_of_100_kilobytes_is_cut(make_app: MakeApp) -> None:
     banner_address = client.get(answer.headers["Location"], headers=navigation).headers["Location"]
     assert len(banner_address) < 4000
     assert len(fail().get_data()) < 10_000
-    assert time.monotonic() - begun < 2
 
 
 # Words nobody vouches for

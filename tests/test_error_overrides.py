@@ -143,6 +143,8 @@ def test_page_gets_what_the_contract_promises(make_shop: Callable[..., Flask], w
         "Signing in is not possible right now. Please try again in a moment.",
         *("503", "10", "/api/auth/login?return_to=/raise/networkError", "/raise/networkError", "/", "None"),
     ]
+    # Trying again does not help when the operator has to act.
+    assert visit(app, "domainInvalid").text.split("|")[5] == "None"
     mounted = visit(app, "noPermission", base_url="https://shop.example/sub/")
     assert mounted.text.split("|")[4:] == [
         "/sub/api/auth/login?return_to=/sub/raise/noPermission",
