@@ -15,7 +15,6 @@ from flask import Blueprint, Flask, Response, after_this_request, current_app, r
 
 from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import GUARDED, INSIDE_GUARD, PROTECTS, PUBLIC, is_exempt
-from .guarded_views import find_open_views as find_open_views
 from .identity import Identity, identity
 from .user import User
 
