@@ -76,7 +76,7 @@ def _resolve(state: State, current: Request, fresh: bool) -> Identity:
 
 def _by_token(state: State, current: Request) -> Identity:
     """Judge a request by the token it brings, whatever cookie comes with it."""
-    token = current.headers["Authorization"][len("Bearer ") :].strip()
+    token = current.headers["Authorization"][len("Bearer ") :].strip(" ")
     who = visitor_of(current.remote_addr, current.headers.get("User-Agent"), current.headers.get("device-id"))
     callback_url = state.callback_url()
     try:
