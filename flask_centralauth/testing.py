@@ -9,18 +9,24 @@
 No network, no emulator: the login is written where a real one would be, so the session,
 ``current_user`` and logout are the real ones. Only applications with ``TESTING`` accept it,
 and only a test can write it: ``TESTING`` alone opens nothing.
+
+Tests that need CentralAuth's answers take `InProcessEmulator`, a fixture of the pytest
+plugin (``centralauth_emulator``, ``centralauth_inprocess``), or `EmulatorMixin` for unittest.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from http.cookies import SimpleCookie
-from typing import Any
+from typing import Any, ClassVar
+from unittest import TestCase
 
-from flask import session
+from flask import Flask, session
 from flask.testing import EnvironBuilder, FlaskClient
 
+from .emulator import Emulator, InProcessAdapter
 from .login_store import Record
 from .state import state_of
 from .user import User, member_name, parse_user
@@ -70,3 +76,53 @@ def _user(email: str, fields: dict[str, Any]) -> User:
     for name, value in fields.items():
         members[member_name(name)] = value.isoformat() if isinstance(value, datetime) else value
     return parse_user(members)
+
+
+class InProcessEmulator(Emulator):
+    """An emulator that applications of this process reach without a socket; it is never started.
+
+    ::
+
+        emulator = InProcessEmulator()
+        app = create_app(emulator.config)
+        emulator.connect(app)
+    """
+
+    def connect(self, app: Flask) -> Flask:
+        """Make an application ask this emulator directly, and return it.
+
+        :param app: set up with the settings in ``config``.
+        """
+        # In the process that serves the tests; a fork has an HTTP session of its own.
+        state_of(app).client.transport.session().mount(self.url, InProcessAdapter(self.app))
+        return app
+
+
+class EmulatorMixin(TestCase):
+    """For unittest: ``self.emulator``, one per class and as new in every test.
+
+    ::
+
+        class OrderTest(EmulatorMixin, unittest.TestCase):
+            emulator_options = {"users": ["alice@example.com"]}
+
+    A ``setUp`` of your own calls ``super().setUp()`` first.
+    """
+
+    #: Arguments of :class:`~flask_centralauth.emulator.Emulator`.
+    emulator_options: ClassVar[Mapping[str, Any]] = {}
+    emulator: ClassVar[Emulator]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.emulator = Emulator(**cls.emulator_options).start()
+        cls.addClassCleanup(cls.emulator.stop)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.emulator.reset()
+
+    def login_as(self, client: FlaskClient, email: str = "a@example.com", **user_fields: Any) -> User:
+        """Log a test client in without any network; see `login_as`."""
+        return login_as(client, email, **user_fields)

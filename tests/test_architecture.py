@@ -155,7 +155,7 @@ def test_the_emulator_stands_on_its_own() -> None:
     users = {
         name for name in _of_the_extension() if any(m.startswith("emulator") for m in _own_imports(name))
     }
-    assert users <= {"cli", "pytest_plugin"}
+    assert users <= {"cli", "testing", "pytest_plugin"}
 
 
 def test_the_client_knows_no_flask() -> None:

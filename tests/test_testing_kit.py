@@ -10,8 +10,10 @@ import pytest
 from flask import Flask, session
 
 from flask_centralauth import User
-from flask_centralauth.emulator import Emulator
-from flask_centralauth.testing import login_as
+from flask_centralauth.emulator import Clock, Emulator, Journal
+from flask_centralauth.emulator.faults import FaultRules
+from flask_centralauth.emulator.mailbox import Mailbox
+from flask_centralauth.testing import InProcessEmulator, login_as
 from flask_centralauth.user import InvalidUser
 
 pytest_plugins = ["flask_centralauth.pytest_plugin"]
@@ -126,3 +128,58 @@ def test_the_plugin_gives_both_fixtures(
     client = app.test_client()
     assert login_as(client, "carol@example.com").email == "carol@example.com"
     assert client.get("/private").text == "carol@example.com"
+
+
+def test_the_plugin_gives_an_emulator_without_sockets(
+    make_app: MakeApp, centralauth_inprocess: InProcessEmulator, centralauth_config: dict[str, str]
+) -> None:
+    client = centralauth_inprocess.connect(make_app(**centralauth_config)).test_client()
+    callback = centralauth_inprocess.authorize(client.get("/api/auth/login").location or "")
+    client.get(callback)
+    assert client.get("/private").text == "alice@example.com"
+    client.post("/api/auth/logout", data={"everywhere": "1"})
+    assert [entry.connection for entry in centralauth_inprocess.requests.api] == [0, 0]
+
+
+def test_without_connecting_nothing_answers(
+    make_app: MakeApp, centralauth_inprocess: InProcessEmulator, centralauth_config: dict[str, str]
+) -> None:
+    client = make_app(**centralauth_config).test_client()
+    callback = centralauth_inprocess.authorize(client.get("/api/auth/login").location or "")
+    assert client.get(callback).status_code == 503
+    assert centralauth_inprocess.requests.none()
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [({"action": "reset"}, 503), ({"hang": True}, 503), ({"error_code": "sessionExpired"}, 401)],
+)
+def test_faults_reach_an_application_without_sockets(
+    make_app: MakeApp,
+    centralauth_inprocess: InProcessEmulator,
+    centralauth_config: dict[str, str],
+    centralauth_faults: FaultRules,
+    fault: dict[str, Any],
+    status: int,
+) -> None:
+    client = centralauth_inprocess.connect(make_app(**centralauth_config)).test_client()
+    callback = centralauth_inprocess.authorize(client.get("/api/auth/login").location or "")
+    centralauth_faults.fail("verify", **fault)
+    assert client.get(callback).status_code == status
+    assert client.get("/private", headers={"Accept": "application/json"}).status_code == 401
+
+
+def test_the_other_fixtures_are_about_the_emulator_of_the_test(
+    centralauth_emulator: Emulator,
+    centralauth_config: dict[str, str],
+    centralauth_clock: Clock,
+    centralauth_faults: FaultRules,
+    centralauth_journal: Journal,
+    centralauth_mailbox: Mailbox,
+) -> None:
+    assert centralauth_config == centralauth_emulator.config
+    assert centralauth_clock is centralauth_emulator.clock
+    assert centralauth_journal is centralauth_emulator.requests
+    assert len(centralauth_mailbox) == len(centralauth_faults) == 0
+    centralauth_emulator.fail("userinfo", status=503)
+    assert len(centralauth_faults) == 1

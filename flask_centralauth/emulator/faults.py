@@ -178,6 +178,13 @@ class FaultRules:
             self._rules.append(fault)
         return fault
 
+    def fail(self, endpoint: str, **how: Any) -> Fault:
+        """Make the next call of an endpoint go wrong; see :func:`make_fault`.
+
+        :raises ValueError: for an endpoint, action or combination that does not exist.
+        """
+        return self.add(make_fault(endpoint, **how))
+
     def take(self, facts: RequestFacts) -> Fault | None:
         """Return the rule that strikes this request, if any."""
         with self._lock:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .clock import Clock
 from .entities import Session, User
-from .faults import Fault, make_fault
+from .faults import Fault, FaultRules
 from .journal import Journal
 from .lint import Finding, lint
 from .mailbox import Mailbox
@@ -39,6 +39,11 @@ class Steering:
     def clock(self) -> Clock:
         """Its clock; ``clock.advance(seconds)`` instead of sleeping."""
         return self.service.clock
+
+    @property
+    def faults(self) -> FaultRules:
+        """What goes wrong; :meth:`fail` and :meth:`scenario` add to it, ``faults.clear()`` ends it."""
+        return self.service.faults
 
     @property
     def users(self) -> list[User]:
@@ -80,7 +85,7 @@ class Steering:
 
         :raises ValueError: for an endpoint, action or combination that does not exist.
         """
-        return self.service.faults.add(make_fault(endpoint, **how))
+        return self.service.faults.fail(endpoint, **how)
 
     def scenario(self, name: str) -> list[Fault]:
         """Begin a bundle of faults: ``outage``, ``flaky``, ``slow`` and the others of ``scenarios``.
