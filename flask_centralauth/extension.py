@@ -67,7 +67,11 @@ class CentralAuth:
             logins=LoginStore(settings, guard_session(app, settings)),
             login_hooks=self._login_hooks,
         )
-        app.register_blueprint(create_blueprint(EXTENSION_KEY, settings.url_prefix, proxy))
+        app.register_blueprint(
+            create_blueprint(
+                EXTENSION_KEY, settings.url_prefix, proxy, host_matching=app.url_map.host_matching
+            )
+        )
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
+from typing import Any, Final
+
+from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
 
 from .attempts import AFFIRM
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
@@ -19,19 +21,38 @@ from .sign_out import sign_out
 from .state import EXTENSION_KEY, State, state_of
 from .user import User
 
+_HOST: Final = "centralauth_host"
 
-def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch) -> Blueprint:
-    """Return the blueprint of the auth routes."""
+
+def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch, *, host_matching: bool) -> Blueprint:
+    """Return the blueprint of the auth routes.
+
+    :param host_matching: whether the application matches hosts; then the routes are on all of them.
+    """
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, template_folder="templates")
     blueprint.before_request(lambda: proxy.look() if proxy.watching else None)
     blueprint.before_request(_refuse_without_effect)
     blueprint.after_request(protect_route)
-    blueprint.add_url_rule("/login", "login", login, methods=["GET"])
-    blueprint.add_url_rule("/callback", "callback", callback, methods=["GET"])
-    blueprint.add_url_rule("/user", "user", user, methods=["GET"])
-    blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"])
-    blueprint.add_url_rule("/affirm", "affirm", affirm, methods=["GET"])
+    host = f"<{_HOST}>" if host_matching else None
+    if host_matching:
+        blueprint.url_value_preprocessor(_forget_host)
+        blueprint.app_url_defaults(_stay_on_host)
+    blueprint.add_url_rule("/login", "login", login, methods=["GET"], host=host)
+    blueprint.add_url_rule("/callback", "callback", callback, methods=["GET"], host=host)
+    blueprint.add_url_rule("/user", "user", user, methods=["GET"], host=host)
+    blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"], host=host)
+    blueprint.add_url_rule("/affirm", "affirm", affirm, methods=["GET"], host=host)
     return blueprint
+
+
+def _forget_host(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if values is not None:
+        values.pop(_HOST, None)
+
+
+def _stay_on_host(endpoint: str, values: dict[str, Any]) -> None:
+    if endpoint.startswith(f"{EXTENSION_KEY}.") and has_request_context():
+        values.setdefault(_HOST, request.host)
 
 
 def login() -> Response:

@@ -211,6 +211,29 @@ def test_signing_out_of_a_mounted_application_whose_pages_are_guarded(
     assert (done.url, "You are signed out" in done.text) == (f"{server.url}/a/api/auth/logout", True)
 
 
+def test_an_application_that_matches_hosts(
+    emulator: Emulator, live_server: RunServer, browser: Browser, tmp_path: Path
+) -> None:
+    app = Flask("app", host_matching=True, static_host="app.example", instance_path=str(tmp_path))
+    app.config.update(emulator.config, SECRET_KEY=KEY, TESTING=True)
+    CentralAuth(app)
+    for host in ("app.example", "admin.example"):
+        view = auth_required(lambda host=host: f"{host} {current_user.email}")
+        app.add_url_rule("/private", host, view, host=host)
+    app.add_url_rule("/", "index", lambda: "public", host="app.example")
+    server = live_server(app)
+    for host in ("app.example", "admin.example"):
+        browser.routes[f"http://{host}"] = server.url
+        page = browser.get(f"http://{host}/private?x=1")
+        assert (page.url, page.text) == (f"http://{host}/private?x=1", f"{host} alice@example.com")
+        redirect_uri = emulator.requests.of("login")[-1].query["redirect_uri"]
+        assert redirect_uri == f"http://{host}/api/auth/callback"
+        assert browser.fetch("/api/auth/user").json()["email"] == "alice@example.com"
+    page = browser.get("http://app.example/api/auth/logout")
+    assert browser.submit(page.forms[0]).url == "http://app.example/"
+    assert len(browser.get("http://admin.example/private").hops) == 1, "cookies are a host's own"
+
+
 # What the application brings itself.
 
 
