@@ -135,33 +135,33 @@ def test_description_of_100_kilobytes_is_cut(make_app: MakeApp) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/auth/login?error_message=Call+555&error_description=Call+555&error=Call+555",
-        "/api/auth/login?message=Call+555&banner=Call+555&flash=Call+555",
-        "/private?error_message=Call+555&error=genericError",
+        "/api/auth/login?error_message=Call+555-0100&error_description=Call+555-0100&error=Call+555-0100",
+        "/api/auth/login?message=Call+555-0100&banner=Call+555-0100&flash=Call+555-0100",
+        "/private?error_message=Call+555-0100&error=genericError",
     ],
 )
 def test_words_in_a_link_never_reach_the_login_page(site: Site, path: str) -> None:
     page = site.get(path)
 
     assert site.banners() == [None]
-    assert "Call 555" not in page.text
+    assert "Call 555-0100" not in page.text
     assert site.flashes() == []
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        "error=x&error_description=Call+555",
-        "error_code=x&error_message=Call+555",
-        "state=forged&error=x&error_description=Call+555",
-        "state=&error=x&error_description=Call+555",
-        "state=a&state=b&error=x&error_description=Call+555",
-        "state=forged&error=Call+555",
-        "state=forged&code=1&error=x&error_description=Call+555",
-        "state=forged&error=x&error=y&error_description=Call+555",
-        f"state={'s' * 600}&error=x&error_description=Call+555",
-        f"state=forged&error={'x' * 100}&error_description=Call+555",
-        "Call+555",
+        "error=x&error_description=Call+555-0100",
+        "error_code=x&error_message=Call+555-0100",
+        "state=forged&error=x&error_description=Call+555-0100",
+        "state=&error=x&error_description=Call+555-0100",
+        "state=a&state=b&error=x&error_description=Call+555-0100",
+        "state=forged&error=Call+555-0100",
+        "state=forged&code=1&error=x&error_description=Call+555-0100",
+        "state=forged&error=x&error=y&error_description=Call+555-0100",
+        f"state={'s' * 600}&error=x&error_description=Call+555-0100",
+        f"state=forged&error={'x' * 100}&error_description=Call+555-0100",
+        "Call+555-0100",
         "",
     ],
 )
@@ -171,7 +171,7 @@ def test_callback_nobody_vouches_for_is_told_in_our_own_words(site: Site, query:
     assert_is_our_page(page, site)
     assert page.status == 400
     assert NOT_HERE in page.text or TRY_AGAIN in page.text
-    assert "555" not in page.text
+    assert "555-0100" not in page.text
     assert site.visits == 0
     assert site.flashes() == []
     # And the login after it carries nothing of it either.
@@ -180,25 +180,25 @@ def test_callback_nobody_vouches_for_is_told_in_our_own_words(site: Site, query:
 
 
 def test_callback_of_another_browser_is_told_in_our_own_words(site: Site) -> None:
-    stolen = failing_callback(site, error="x", error_description="Call 555")
+    stolen = failing_callback(site, error="x", error_description="Call 555-0100")
     victim = Browser(site.emulator, user=None)
     page = victim.get(stolen)
 
     assert page.status == 400
-    assert "555" not in page.text
+    assert "555-0100" not in page.text
     # And the login it belongs to is not used up by it.
-    assert "Call+555" in str(site.browser.get(stolen, follow=False).hops[0].url)
-    assert site.flashes() == [["error", f"{TRY_AGAIN} (Call 555)"]]
+    assert "Call+555-0100" in str(site.browser.get(stolen, follow=False).hops[0].url)
+    assert site.flashes() == [["error", f"{TRY_AGAIN} (Call 555-0100)"]]
 
 
 def test_callback_that_comes_too_late_is_told_in_our_own_words(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    callback = failing_callback(site, error="x", error_description="Call 555")
+    callback = failing_callback(site, error="x", error_description="Call 555-0100")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 1801)
     page = site.browser.get(callback)
 
     assert page.status == 400
     assert NOT_HERE in page.text
-    assert "555" not in page.text
+    assert "555-0100" not in page.text

@@ -94,28 +94,28 @@ class TestCallbackOfALoginOfThisBrowser:
 @pytest.mark.parametrize("code", CODES)
 class TestCallbackNoLoginVouchesFor:
     def test_person(self, site: Site, code: str) -> None:
-        page = site.get(f"/api/auth/callback?state=forged&error={code}&error_description=Call+555")
+        page = site.get(f"/api/auth/callback?state=forged&error={code}&error_description=Call+555-0100")
 
         assert_is_our_page(page, site)
         assert page.status == 400
         assert "This sign-in cannot be finished here." in page.text
-        assert "Call 555" not in page.text
+        assert "Call 555-0100" not in page.text
         assert "Set-Cookie" not in page.headers
         assert site.visits == 0
         assert site.peek() == {"flashes": [], "keys": []}
 
     def test_program(self, site: Site, code: str) -> None:
-        url = f"{site.url}/api/auth/callback?state=forged&error={code}&error_description=Call+555"
+        url = f"{site.url}/api/auth/callback?state=forged&error={code}&error_description=Call+555-0100"
         answer = assert_is_json_error(site.browser.fetch(url), "stateInvalid", 400)
 
         assert answer["message"].startswith("This sign-in cannot be finished here.")
-        assert "555" not in str(answer)
+        assert "555-0100" not in str(answer)
         assert site.visits == 0
 
     def test_somebody_who_is_signed_in_stays_in(self, site: Site, code: str) -> None:
         site.log_in()
         site.browser.user = None
-        page = site.get(f"/api/auth/callback?state=forged&error={code}&error_description=Call+555")
+        page = site.get(f"/api/auth/callback?state=forged&error={code}&error_description=Call+555-0100")
 
         assert (page.status, page.path) == (200, "/")
         assert site.signed_in()
