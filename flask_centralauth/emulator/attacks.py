@@ -7,36 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from typing import Any, Final
+from urllib.parse import urljoin
 
-from .origins import origin_of
-from .probe import CannotProbe, Probe, Visitor, Weakness
-
-#: Return paths that browsers read as another site.
-OFF_SITE: Final = (
-    "//evil.example/",
-    "https://evil.example/",
-    "/\\evil.example/",
-    "/\t/evil.example/",
-    "/%09/evil.example/",
-    "https:evil.example",
-    "///evil.example",
-    "http://[::1",
-    "/\r\nSet-Cookie: stolen=1",
-)
+from .code_exchange import s256
+from .probe import CannotProbe, NotOffered, Probe, Visitor, Weakness, changed, logged_in
+from .redirect_attacks import REDIRECT_ATTACKS
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attack went; ``told`` is empty when the application withstood it."""
+    """How one attack went; ``told`` is empty when the application withstood it.
+
+    ``skipped`` says why it was not tried.
+    """
 
     attack: str
     title: str
     told: str = ""
+    skipped: str = ""
 
 
-def attack(probe: Probe) -> list[Outcome]:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the attacks went, and what the emulator says about how the application talks to it."""
+
+    outcomes: list[Outcome]
+    findings: list[dict[str, Any]]
+
+
+def attack(probe: Probe) -> Report:
     """Return how each attack on an application went.
 
     :raises CannotProbe: when not even a plain login works.
@@ -47,27 +47,23 @@ def attack(probe: Probe) -> list[Outcome]:
         raise CannotProbe(f"a plain login does not work: {problem}") from None
     finally:
         probe.send_home()
-    return [_outcome(probe, *row) for row in ATTACKS]
+    outcomes = [_outcome(probe, *row) for row in ATTACKS]
+    findings = probe.control("GET", "/lint")["findings"]
+    # In the application's name the attacker makes mistakes that are not the application's.
+    outcomes += [_outcome(probe, *row) for row in ATTACKS_IN_ITS_NAME]
+    return Report(sorted(outcomes, key=lambda outcome: outcome.attack), findings)
 
 
 def _outcome(probe: Probe, number: str, title: str, act: Callable[[Probe], None]) -> Outcome:
     try:
         act(probe)
+    except NotOffered as reason:
+        return Outcome(number, title, skipped=str(reason))
     except (Weakness, CannotProbe) as problem:
         return Outcome(number, title, str(problem))
     finally:
         probe.send_home()
     return Outcome(number, title)
-
-
-def _changed(url: str, **changes: str | None) -> str:
-    """Return a URL with query parameters replaced, or dropped for None."""
-    parts = urlsplit(url)
-    query = [
-        (name, changes.get(name, value)) for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    kept = [(name, value) for name, value in query if value is not None]
-    return parts._replace(query=urlencode(kept)).geturl()
 
 
 def _plain_login(probe: Probe) -> None:
@@ -91,8 +87,19 @@ def _forged_state(probe: Probe) -> None:
         victim = Visitor(probe)
         victim.started()
         before = len(probe.calls("verify"))
-        victim.get(_changed(callback, state=state))
+        victim.get(changed(callback, state=state))
         _must_be_nobody(probe, victim, before)
+
+
+def _constant_verifier(probe: Probe) -> None:
+    for word in ("undefined", "null", "None", ""):
+        # The attacker logs in with a challenge of their own making, and keeps the code.
+        started = changed(Visitor(probe).started(), code_challenge=s256(word))
+        callback = probe.authorized(started, "mallory@example.com")
+        for state in ({"state": None}, {}):
+            victim, before = Visitor(probe), len(probe.calls("verify"))
+            victim.get(changed(callback, **state))
+            _must_be_nobody(probe, victim, before)
 
 
 def _replay(probe: Probe) -> None:
@@ -123,17 +130,6 @@ def _repeated_parameters(probe: Probe) -> None:
         _must_be_nobody(probe, visitor, before)
 
 
-def _off_site_return(probe: Probe) -> None:
-    own = origin_of(probe.application)
-    for value in OFF_SITE:
-        visitor = Visitor(probe)
-        reply = visitor.get(visitor.callback("alice@example.com", {"return_to": value}))
-        location = reply.headers.get("Location", "").replace("\\", "/").replace("\t", "")
-        target = urljoin(reply.url, location)
-        if origin_of(target) != own or "stolen" in reply.cookies:
-            raise Weakness(f"return_to={value!r} leads to {target[:80]}")
-
-
 def _foreign_banner(probe: Probe) -> None:
     words = "Your account is locked. Call 555-0100."
     location = Visitor(probe).started({"error_message": words, "error_description": words})
@@ -156,14 +152,8 @@ def _foreign_error(probe: Probe) -> None:
             return
 
 
-def _logged_in(probe: Probe) -> Visitor:
-    visitor = Visitor(probe)
-    visitor.get(visitor.callback("alice@example.com"))
-    return visitor
-
-
 def _logout_by_link(probe: Probe) -> None:
-    visitor = _logged_in(probe)
+    visitor = logged_in(probe)
     visitor.get(probe.route("logout"))
     if visitor.user() is None:
         raise Weakness("GET /logout logs out: any page can do that with an image")
@@ -188,11 +178,25 @@ def _caches(probe: Probe) -> None:
 
 
 def _spoofed_address(probe: Probe) -> None:
-    visitor = _logged_in(probe)
+    visitor = logged_in(probe)
     spoofed = "203.0.113.77"
     visitor.get(probe.route("user"), X_Forwarded_For=spoofed, X_Real_IP=spoofed, Forwarded=f"for={spoofed}")
     if any(spoofed in call["headers"].get("Auth-Ip", "") for call in probe.calls("userinfo")):
         raise Weakness("auth-ip is whatever X-Forwarded-For says")
+
+
+def _affirmed_by_another(probe: Probe) -> None:
+    for strip in (True, False):
+        visitor = logged_in(probe)
+        try:
+            started = visitor.started(route="affirm")
+        except CannotProbe:
+            raise NotOffered(f"there is no {probe.route('affirm')} to confirm an identity") from None
+        callback = probe.authorized(started, "mallory@example.com")
+        visitor.get(changed(callback, affirm=None) if strip else callback)
+        user = visitor.user()
+        if isinstance(user, dict) and user.get("email") == "mallory@example.com":
+            raise Weakness("somebody else confirms, and the browser is theirs afterwards")
 
 
 def _spoofed_host(probe: Probe) -> None:
@@ -206,12 +210,16 @@ ATTACKS: Final[tuple[tuple[str, str, Callable[[Probe], None]], ...]] = (
     ("ATK-04", "a callback opened twice", _replay),
     ("ATK-06", "a callback of another browser", _other_browser),
     ("ATK-08", "repeated parameters at the callback", _repeated_parameters),
-    ("ATK-36", "return paths that lead to another site", _off_site_return),
+    *REDIRECT_ATTACKS,
     ("ATK-48", "foreign words on the login page", _foreign_banner),
     ("ATK-49", "foreign words on the application's pages", _foreign_error),
     ("ATK-59", "logout by a link", _logout_by_link),
     ("ATK-61", "a callback by HEAD", _callback_by_head),
     ("ATK-69", "answers that caches may keep", _caches),
     ("ATK-83", "a spoofed client address", _spoofed_address),
+    ("ATK-93", "an identity confirmed by somebody else", _affirmed_by_another),
     ("ATK-98", "a spoofed Host header", _spoofed_host),
+)
+ATTACKS_IN_ITS_NAME: Final[tuple[tuple[str, str, Callable[[Probe], None]], ...]] = (
+    ("ATK-02", "a code made for a constant verifier", _constant_verifier),
 )

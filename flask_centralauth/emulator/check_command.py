@@ -44,15 +44,15 @@ def check(argv: Sequence[str]) -> int:
             return USAGE_ERROR
     probe = Probe(options.url, options.emulator, prefix=options.prefix, control_token=options.control_token)
     try:
-        outcomes = attack(probe)
-        findings = probe.control("GET", "/lint")["findings"]
+        report = attack(probe)
     except CannotProbe as problem:
         print(f"check: {problem}", file=sys.stderr)
         return USAGE_ERROR
-    for outcome in outcomes:
-        told = f"\n        {outcome.told}" if outcome.told else ""
-        print(f"{'FAILED' if outcome.told else 'ok':<7} {outcome.attack:<7} {outcome.title}{told}")
-    for finding in findings:
+    for outcome in report.outcomes:
+        reason = outcome.told or outcome.skipped
+        word = "FAILED" if outcome.told else "skipped" if outcome.skipped else "ok"
+        print(f"{word:<7} {outcome.attack:<7} {outcome.title}" + (f"\n        {reason}" if reason else ""))
+    for finding in report.findings:
         print(f"{finding['level']:<7} {finding['id']:<7} {finding['text']}")
-    weak = any(outcome.told for outcome in outcomes)
-    return FAILED if weak or any(finding["level"] == "error" for finding in findings) else 0
+    weak = any(outcome.told for outcome in report.outcomes)
+    return FAILED if weak or any(finding["level"] == "error" for finding in report.findings) else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import requests
 
@@ -20,6 +20,10 @@ class CannotProbe(Exception):
 
 class Weakness(Exception):
     """An attack worked; the text says how it shows."""
+
+
+class NotOffered(Exception):
+    """The application has no such feature to attack; the text says which."""
 
 
 class Visitor:
@@ -42,9 +46,9 @@ class Visitor:
             raise Weakness(f"{method} {urlsplit(url).path} answered {reply.status_code}")
         return reply
 
-    def started(self, query: dict[str, str] | None = None, **headers: str) -> str:
+    def started(self, query: dict[str, str] | None = None, *, route: str = "login", **headers: str) -> str:
         """Begin a login, and return where the browser is sent."""
-        reply = self.get(self._probe.route("login", query), **headers)
+        reply = self.get(self._probe.route(route, query), **headers)
         target = reply.headers.get("Location", "")
         location = urljoin(reply.url, target) if target else ""
         if not location.startswith(f"{self._probe.emulator}/login?"):
@@ -117,3 +121,20 @@ class Probe:
         """Return the API calls of an endpoint so far."""
         found: list[dict[str, Any]] = self.control("GET", f"/requests?endpoint={endpoint}")["requests"]
         return found
+
+
+def changed(url: str, **changes: str | None) -> str:
+    """Return a URL with query parameters replaced, or dropped for None."""
+    parts = urlsplit(url)
+    query = [
+        (name, changes.get(name, value)) for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    kept = [(name, value) for name, value in query if value is not None]
+    return parts._replace(query=urlencode(kept)).geturl()
+
+
+def logged_in(probe: Probe) -> Visitor:
+    """Return a browser with somebody logged in."""
+    visitor = Visitor(probe)
+    visitor.get(visitor.callback("alice@example.com"))
+    return visitor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_centralauth.emulator import Emulator
-from flask_centralauth.emulator.attacks import ATTACKS
+from flask_centralauth.emulator.attacks import ATTACKS, ATTACKS_IN_ITS_NAME
 from flask_centralauth.emulator.cli import main
 
 from .weak_application import weak_app
@@ -24,7 +24,7 @@ def test_the_extension_withstands_every_attack(
     status = main(["check", server.url, "--emulator", emulator.url])
     said = capsys.readouterr().out
     assert "FAILED" not in said
-    assert said.count("ok ") == len(ATTACKS)
+    assert said.count("ok ") == len(ATTACKS + ATTACKS_IN_ITS_NAME)
     assert "error " not in said
     assert status == 0
 
@@ -38,9 +38,22 @@ def test_a_careless_application_withstands_none(
     said = capsys.readouterr().out
     withstood = [line for line in said.splitlines() if line.startswith("ok ")]
     assert withstood == []
-    assert said.count("FAILED") == len(ATTACKS)
+    assert said.count("FAILED") == len(ATTACKS + ATTACKS_IN_ITS_NAME)
     for finding in ("error   L01", "warning L04", "warning L10"):
         assert finding in said
+
+
+def test_what_an_application_does_not_offer_is_not_tried(
+    emulator: Emulator, make_app: MakeApp, live_server: RunServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.configure(whitelist=["http://*.example"], allow_localhost=True)
+    app = make_app(TRUSTED_HOSTS=["127.0.0.1"])
+    app.view_functions["centralauth.affirm"] = lambda: ("", 404)
+    server = live_server(app)
+    assert main(["check", server.url, "--emulator", emulator.url]) == 0
+    said = capsys.readouterr().out
+    assert "skipped ATK-93" in said
+    assert "there is no" in said
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ def weak_app(emulator: Emulator) -> Flask:
     auth = (emulator.client_id, emulator.client_secret)
 
     @app.get("/api/auth/login")
+    @app.get("/api/auth/affirm")
     def login() -> Response:
-        return_to = request.args.get("return_to", "/")
+        return_to = request.args.get("return_to", request.referrer or "/")
         query = {
             "client_id": emulator.client_id,
             "response_type": "code",
@@ -67,9 +68,9 @@ def weak_app(emulator: Emulator) -> Flask:
             reply.content if reply.status_code == 200 else "null", content_type="application/json"
         )
 
-    @app.get("/api/auth/logout")
-    def logout() -> str:
+    @app.route("/api/auth/logout", methods=["GET", "POST"])
+    def logout() -> Any:
         session.clear()
-        return "bye"
+        return "", 302, {"Location": "".join(request.args.get("return_to", "/").split("\r\n"))}
 
     return app
