@@ -8,10 +8,10 @@ from .clock import Clock
 from .emulator import Emulator
 from .entities import Session, User
 from .faults import Fault
+from .finding import Finding
 from .headless import LoginRefused
 from .in_process import InProcessAdapter
 from .journal import Journal, JournalEntry
-from .lint import Finding
 from .settings import Settings
 
 __all__ = [

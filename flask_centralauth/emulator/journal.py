@@ -55,6 +55,8 @@ class JournalEntry:
     location: str | None = None
     session_id: str | None = None
     email: str | None = None
+    #: An answer nobody should have read to its end was taken whole.
+    read_to_the_end: bool = False
 
     @property
     def failed_check(self) -> Check | None:
@@ -108,6 +110,12 @@ class Journal(Sequence[JournalEntry]):
         """Note what was answered."""
         with self._changed:
             entry.status, entry.verdict, entry.reply = status, verdict, reply
+            self._note_change()
+
+    def note_read_to_the_end(self, entry: JournalEntry) -> None:
+        """Note that an endless answer was taken whole."""
+        with self._changed:
+            entry.read_to_the_end = True
             self._note_change()
 
     def clear(self) -> None:

@@ -10,18 +10,18 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ErrorCode
 from .code_exchange import s256
+from .finding import ERROR, WARNING, Finding, Found
 from .journal import JournalEntry
+from .lint_state import findings_of_state
+from .login_request import BANNER_NAMES
 from .origins import is_origin, origin_of
 from .service import Service
 
-ERROR: Final = "error"
-WARNING: Final = "warning"
 SHORTEST_STATE: Final = 22
 CALLS_A_SECOND: Final = 10
 PATIENCE_SECONDS: Final = 0.2
@@ -36,20 +36,6 @@ _SECRET_IN_URL: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something the client does that it should not."""
-
-    id: str
-    level: str
-    text: str
-    #: Number of the request in the journal; None when it is about the settings.
-    request: int | None = None
-
-
-Found = Iterator[Finding]
-
-
 def lint(service: Service) -> list[Finding]:
     """Return what is wrong with the client so far, errors first, each thing once."""
     entries = list(service.journal)
@@ -57,7 +43,7 @@ def lint(service: Service) -> list[Finding]:
     for rule in _RULES:
         for finding in rule(entries):
             seen.setdefault((finding.id, finding.text), finding)
-    for finding in _settings(service):
+    for finding in findings_of_state(service):
         seen.setdefault((finding.id, finding.text), finding)
     return sorted(seen.values(), key=lambda finding: (finding.level != ERROR, finding.id))
 
@@ -215,6 +201,13 @@ def _retries(entries: list[JournalEntry]) -> Found:
             yield Finding("L13", ERROR, text, entry.number)
 
 
+def _bombs(entries: list[JournalEntry]) -> Found:
+    for entry in entries:
+        if entry.read_to_the_end:
+            text = f"an endless answer of {entry.endpoint} was read to its end: bound time and size"
+            yield Finding("L14", WARNING, text, entry.number)
+
+
 def _pace(entries: list[JournalEntry]) -> Found:
     last: dict[tuple[str, bytes], JournalEntry] = {}
     calls: dict[str, list[float]] = defaultdict(list)
@@ -238,26 +231,27 @@ def _pace(entries: list[JournalEntry]) -> Found:
                 yield Finding("L19", WARNING, text, entry.number)
 
 
+def _banners(entries: list[JournalEntry]) -> Found:
+    for entry in _of(entries, "login"):
+        asked = dict(parse_qsl(_query(entry.headers.get("Referer", ""))))
+        shown = {entry.query[name] for name in BANNER_NAMES if entry.query.get(name)}
+        if shown & set(asked.values()):
+            text = "the banner is what the address of the application's own /login said: anybody can write it"
+            yield Finding("L17", ERROR, text, entry.number)
+
+
+def _query(url: str) -> str:
+    try:
+        return urlsplit(url).query
+    except ValueError:
+        return ""
+
+
 def _referers(entries: list[JournalEntry]) -> Found:
     for entry in _of(entries, "login"):
         if entry.error_code == ErrorCode.DOMAIN_INVALID and not entry.headers.get("Referer"):
             text = "no Referer at /login although it is checked: does a Referrer-Policy forbid it?"
             yield Finding("L18", WARNING, text, entry.number)
-
-
-def _settings(service: Service) -> Found:
-    settings = service.settings
-    if not settings.whitelist:
-        yield Finding("L16", WARNING, "the whitelist is empty: every origin gets callbacks")
-    if settings.allow_localhost:
-        yield Finding("L16", WARNING, "every localhost origin gets callbacks")
-    if not (settings.hijack_ip and settings.hijack_user_agent):
-        yield Finding("L16", WARNING, "hijack protection is off, in part or in all")
-    if settings.login_method == "remote":
-        text = (
-            "mail links log in the browser that asked, not the one that opens them: open to consent phishing"
-        )
-        yield Finding("L16", WARNING, text)
 
 
 _RULES: Final[tuple[Callable[[list[JournalEntry]], Found], ...]] = (
@@ -270,6 +264,8 @@ _RULES: Final[tuple[Callable[[list[JournalEntry]], Found], ...]] = (
     _browsers,
     _unasked,
     _retries,
+    _bombs,
+    _banners,
     _referers,
     _pace,
 )

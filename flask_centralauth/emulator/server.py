@@ -210,9 +210,12 @@ class _Handler(WSGIRequestHandler):
             if self.close_connection:
                 headers = [*headers, ("Connection", "close")]
             self.wfile.write(_head(status, headers) + body)
-            return
-        self.close_connection = True
-        slot.effect.play(RawReply(_head(status, [*headers, ("Connection", "close")]), body), self.connection)
+        else:
+            self.close_connection = True
+            reply = RawReply(_head(status, [*headers, ("Connection", "close")]), body)
+            slot.effect.play(reply, self.connection)
+        if slot.delivered is not None:
+            slot.delivered()
 
     def _stream(
         self, status: str, headers: list[tuple[str, str]], first: bytes, rest: Iterable[bytes]

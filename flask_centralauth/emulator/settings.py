@@ -114,6 +114,8 @@ class Settings:
     login_ip: str | None = None
     login_attempt_type: str = "link"
     login_method: str = "local"
+    #: What the application claims, for lint: signing out there ends the session everywhere.
+    expect_logout_everywhere: bool = False
     #: Native applications as ``app_id redirect_uri``; they log in without a secret.
     native_apps: tuple[str, ...] = ()
     #: HTTP status by error code; 400 for a code that is not listed.

@@ -8,8 +8,9 @@ from typing import Any
 from .clock import Clock
 from .entities import Session, User
 from .faults import Fault, FaultRules
+from .finding import Finding
 from .journal import Journal
-from .lint import Finding, lint
+from .lint import lint
 from .mailbox import Mailbox
 from .scenarios import play
 from .service import Service

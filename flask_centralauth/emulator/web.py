@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, Final, cast
 
 from flask import Flask, Response, current_app, g, render_template, request
@@ -17,7 +18,7 @@ from .faults import Fault, RequestFacts
 from .journal import API, BROWSER, JournalEntry
 from .rate_limit import count_call
 from .service import Service
-from .wire import CONNECTION, SLOT, Slot
+from .wire import CONNECTION, ENDLESS_ACTIONS, SLOT, Slot
 
 #: Bytes of a body that the journal keeps.
 KEPT_BODY: Final = 64 * 1024
@@ -161,6 +162,9 @@ def _close_entry(response: Response) -> Response:
     fault: Fault | None = g.get("fault")
     if fault is not None and not g.get("replaced"):
         response = shaped(fault, response)
+    slot = request.environ.get(SLOT)
+    if fault is not None and fault.action in ENDLESS_ACTIONS and isinstance(slot, Slot):
+        slot.delivered = partial(_note_delivery, the_service(), entry, fault)
     entry.checks = the_checks().done
     entry.location = response.headers.get("Location")
     reply = b"" if response.is_streamed else response.get_data()[:8192]
@@ -170,6 +174,12 @@ def _close_entry(response: Response) -> Response:
     verdict = "fault" if fault is not None else "refused" if refused else "ok"
     the_service().journal.close(entry, status=response.status_code, verdict=verdict, reply=reply)
     return response
+
+
+def _note_delivery(service: Service, entry: JournalEntry, fault: Fault) -> None:
+    # A drip that was released has an end after all.
+    if not fault.released:
+        service.journal.note_read_to_the_end(entry)
 
 
 def _code_in(reply: bytes) -> str | None:

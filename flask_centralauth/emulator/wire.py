@@ -54,6 +54,8 @@ class Slot:
     #: Without a socket nobody can lose patience: seconds a caller would wait. None: it can.
     patience: float | None = None
     out_of_patience: bool = False
+    #: Called once the whole answer is sent.
+    delivered: Callable[[], None] | None = None
 
     def outlasts(self, fault: Fault) -> bool:
         """Note whether a fault holds the request longer than its caller would wait."""
@@ -109,3 +111,5 @@ _EFFECTS: Final[dict[str, Callable[[Fault, RawReply, socket.socket], None]]] = {
     "slow_headers": _slow_headers,
 }
 WIRE_ACTIONS: Final = frozenset(_EFFECTS)
+#: What a careful client does not read to its end.
+ENDLESS_ACTIONS: Final = frozenset({"drip", "slow_headers", "oversize"})

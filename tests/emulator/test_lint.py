@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -100,6 +101,47 @@ def _other_host(application: Application) -> None:
         application.visit(application.login_url(redirect_uri=uri))
 
 
+def _read_everything(application: Application) -> None:
+    # More than sockets hold by themselves: somebody has to read it.
+    application.emulator.fail("userinfo", action="oversize", bytes=30_000_000)
+    application.userinfo("x")
+    _wait_for_the_note(application.emulator)
+
+
+def _wait_for_every_drop(application: Application) -> None:
+    application.emulator.fail("userinfo", action="drip", bytes_per_second=100_000)
+    application.userinfo("x")
+    _wait_for_the_note(application.emulator)
+
+
+def _wait_for_the_note(emulator: Emulator) -> None:
+    """The client has the last byte a moment before the server knows."""
+    version = -1
+    while not emulator.requests.last.read_to_the_end:
+        newest = emulator.requests.wait_for_change(version, 10)
+        assert newest != version, "nothing was noted"
+        version = newest
+
+
+def _sign_out_here_only(application: Application) -> None:
+    application.emulator.configure(expect_logout_everywhere=True)
+    application.userinfo(application.token())
+
+
+def _banner_of_the_address(application: Application) -> None:
+    words = "Call 555-0100"
+    page = f"{ORIGIN}/api/auth/login?error_message={quote(words)}"
+    application.visit(application.login_url(error_message=words), Referer=page)
+
+
+def _go_on_with_somebody_else(application: Application) -> None:
+    application.userinfo(application.token())
+    mallory = application.code(user="mallory@example.com", affirm="1")
+    token = application.verify(mallory).json()["access_token"]
+    for _ in range(2):
+        application.userinfo(token)
+
+
 @pytest.mark.parametrize(
     ("habit", "finding", "level"),
     [
@@ -131,13 +173,18 @@ def _other_host(application: Application) -> None:
         (lambda a: a.token(), "L11", "warning"),
         (lambda a: [a.verify(code) for code in [a.code()] * 2], "L12", "error"),
         (_follow_a_redirect, "L13", "error"),
+        (_read_everything, "L14", "warning"),
+        (_wait_for_every_drop, "L14", "warning"),
+        (_sign_out_here_only, "L15", "warning"),
         (lambda a: a.emulator.configure(whitelist=[]), "L16", "warning"),
         (lambda a: a.emulator.configure(allow_localhost=True), "L16", "warning"),
         (lambda a: a.emulator.configure(hijack_protection=False), "L16", "warning"),
         (lambda a: a.emulator.configure(login_method="remote"), "L16", "warning"),
+        (_banner_of_the_address, "L17", "error"),
         (_hidden_referrer, "L18", "warning"),
         (_hammer, "L19", "warning"),
         (_retry_at_once, "L19", "warning"),
+        (_go_on_with_somebody_else, "L20", "error"),
     ],
 )
 def test_each_bad_habit_is_found(
@@ -145,6 +192,33 @@ def test_each_bad_habit_is_found(
 ) -> None:
     habit(application)
     assert found(emulator).get(finding) == level
+
+
+def test_what_was_not_read_to_the_end_is_no_finding(application: Application, emulator: Emulator) -> None:
+    url = f"{emulator.url}/api/v1/userinfo"
+    emulator.fail("userinfo", action="oversize", bytes=30_000_000)
+    with requests.post(url, data="x", stream=True, timeout=20) as reply:
+        assert reply.raw.read(10) == b'{"id": "xx'
+    emulator.fail("userinfo", action="drip", bytes_per_second=0.001)
+    with pytest.raises(requests.RequestException):
+        requests.post(url, data="x", timeout=0.1)
+    assert "L14" not in found(emulator)
+
+
+def test_careful_applications_confirm_and_sign_out(application: Application, emulator: Emulator) -> None:
+    emulator.configure(expect_logout_everywhere=True)
+    first = application.token()
+    application.userinfo(first)
+    second = Application(emulator)
+    # Asked once, to learn that it is somebody else; then it stays with the first.
+    somebody_else = second.code(user="mallory@example.com", affirm="1")
+    token = second.verify(somebody_else).json()["access_token"]
+    second.userinfo(token)
+    second.http.close()
+    application.userinfo(first)
+    application.visit(application.login_url(error_message="Please sign in."), Referer=f"{ORIGIN}/?q=x")
+    application.logout(first)
+    assert not {"L15", "L17", "L20"} & set(found(emulator))
 
 
 def test_findings_come_once_errors_first_with_their_request(
