@@ -31,7 +31,7 @@ FLAT_KILOBYTES: Final = 4096
 
 def application(emulator: Emulator, folder: str) -> Flask:
     app = Flask("attacked", instance_path=folder)
-    app.config.update(emulator.config, SECRET_KEY="a secret key of the benchmark, long enough")  # noqa: S106
+    app.config.update(emulator.config, SECRET_KEY="a secret key of the benchmark, long enough")
     CentralAuth(app)
 
     @app.get("/private")

@@ -213,14 +213,14 @@ def test_session_records(
 ) -> None:
     app.extensions["centralauth"].client.breaker = Breaker()
     client = app.test_client()
-    if not hasattr(app, "whole_records"):
+    if "whole records" not in app.extensions:
         login = client.get("/api/auth/login").headers["Location"]
         callback = emulator.authorize(login, user=ALICE)
         assert client.get(callback[callback.index("/api/") :]).status_code == 303
         cookie = client.get_cookie("session")
         assert cookie is not None
-        app.whole_records = (cookie.value, _stored(app))  # type: ignore[attr-defined]
-    session_id, records = app.whole_records
+        app.extensions["whole records"] = (cookie.value, _stored(app))
+    session_id, records = app.extensions["whole records"]
     for key, whole in records.items():
         damaged = whole
         if which in key:

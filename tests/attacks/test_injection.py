@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import pytest
+import requests
 from flask import get_flashed_messages, render_template_string
+
+from flask_centralauth.emulator import Emulator
 
 from ..raw_http import PAGE_VISIT, ask
 from ..test_redirects import HOSTILE
@@ -139,6 +144,31 @@ def test_markup_in_what_centralauth_says(make_target: MakeTarget, debug: bool) -
         assert page.status == 404
         assert "<script>" not in page.text
         assert "<img" not in page.text
+
+
+@attack(50)
+def test_markup_in_the_emulators_pages(emulator: Emulator) -> None:
+    hostile = '"></style><script>alert(1)</script>'
+    packed = base64.b64encode(
+        json.dumps(
+            {"loginPageIntro": hostile, "primaryColor": hostile, "imageUrl": "javascript:alert(1)"}
+        ).encode()
+    ).decode()
+    login = {
+        "client_id": emulator.client_id, "response_type": "code", "state": hostile, "email": hostile,
+        "code_challenge": "a" * 43, "code_challenge_method": "S256", "redirect_uri": "http://127.0.0.1:9/cb",
+        "error_message": hostile, "translations": packed, "theme_settings": packed,
+    }  # fmt: skip
+    requests.post(f"{emulator.url}/api/v1/userinfo", data=hostile, headers={"User-Agent": hostile}, timeout=5)
+    for address in (
+        f"{emulator.url}/login?{urlencode(login)}",
+        f"{emulator.url}/login?{urlencode({**login, 'redirect_uri': 'javascript:alert(1)'})}",
+        f"{emulator.url}/",
+    ):
+        answer = requests.get(address, timeout=5)
+        assert "<script>alert" not in answer.text
+        assert not re.search(r"""(href|src|action)\s*=\s*["']?javascript:|url\(""", answer.text)
+        assert "'unsafe" not in answer.headers["Content-Security-Policy"]
 
 
 @attack(

@@ -110,11 +110,11 @@ def test_state_replay(target: Target) -> None:
     "15 minutes",
 )
 def test_expired_state(target: Target, later: Callable[[float], None]) -> None:
-    cookies = target.browser.cookies
     url = target.start()
-    kept = cookies.copy()
+    # A browser would drop it by itself.
+    kept = {"Cookie": target.browser.cookies.header(url), **PAGE_VISIT}
     later(1801)
-    assert_refused(Browser(target.emulator, cookies=kept).get(url))
+    assert_refused(ask(url, headers=kept))
     assert "verify" not in target.calls()
 
 
@@ -372,6 +372,21 @@ def test_cookie_tossing_of_the_attackers_own_attempt(https_target: Target) -> No
     planted = f"{attempt.name.removeprefix('__Host-')}={attempt.value}"
     answer = victim.get(url, headers={"Cookie": planted}, follow=False)
     assert_refused(answer)
+
+
+@attack(16)
+def test_an_attempt_under_the_name_of_another_state(target: Target) -> None:
+    """The signature is good and the name fits: only the digest inside tells whose state it is."""
+    attacker = target.person(BOB)
+    target.start(attacker)
+    url = target.start(target.person(BOB))
+    own = next(cookie for cookie in attacker.cookies if cookie.name.startswith("centralauth_"))
+    digest = hashlib.sha256(query_of(url)["state"][0].encode()).hexdigest()
+    renamed = f"{own.name.rpartition('_')[0]}_{digest[:16]}={own.value}"
+    target.emulator.requests.clear()
+    answer = ask(url, headers={**PAGE_VISIT, "Cookie": renamed})
+    assert_refused(answer)
+    assert target.calls() == []
 
 
 @attack(17, "An attempt is dropped at its first callback, whatever came of it.")
