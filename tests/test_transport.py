@@ -429,6 +429,11 @@ LARGE: dict[str, Callable[[bytes], Pieces]] = {
     "a chunk's length without end": lambda _request: itertools.chain(
         [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"], itertools.repeat(b"0" * 8192)
     ),
+    "trailers without end": lambda _request: itertools.chain(
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"],
+        itertools.repeat(b"X-Filler: x\r\n" * 100),
+    ),
+    "100 Continue without end": lambda _request: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
     "one header without end": endless(b"X-Filler: " + b"x" * 8192),
     "ten thousand headers": endless(b"X-Filler: x\r\n" * 100),
 }

@@ -1,0 +1,181 @@
+"""What `auth_required` costs a page: the same view on the same session engine, with and without it.
+
+    ./benchmarks/run guard                      all of it, about three minutes
+    ./benchmarks/run guard --sessions 0         without the hundred thousand sessions
+
+Both views are called through WSGI in one process, in turns (A B A B ...) of a millisecond, so that what else
+the machine does hits both, or neither. A figure is the median over all turns, with the middle half of them in
+brackets: CPU time, and with Redis, whose answers are waited for, time on the clock. Counters are exact: the
+exit status is 1 when one of them is wrong. Needs redis-server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import logging
+import resource
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from flask_centralauth.emulator import Emulator
+from flask_centralauth.known_logins import MAX_KNOWN, VERSION_SECONDS
+
+from .checked_pages import CheckedPages, Environ, pages_on
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to do the same, measured in turns; microseconds for one page."""
+
+    without: list[float]
+    with_it: list[float]
+
+    @property
+    def difference(self) -> list[float]:
+        return [b - a for a, b in zip(self.without, self.with_it, strict=True)]
+
+    @property
+    def ratio(self) -> list[float]:
+        return [b / a for a, b in zip(self.without, self.with_it, strict=True)]
+
+
+def spread(values: list[float], digits: int) -> str:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.{digits}f} [{low:.{digits}f} {high:.{digits}f}]"
+
+
+def in_turns(
+    pages: CheckedPages, first: list[Environ], second: list[Environ], *, turns: int, batch: int = 10
+) -> Pair:
+    """Serve `batch` pages of each list in turns, going round in both."""
+    serve = pages.serve
+    clock = time.perf_counter if pages.waits else time.process_time
+    rounds = [itertools.cycle(first), itertools.cycle(second)]
+    found: tuple[list[float], list[float]] = ([], [])
+    for environs in (first, second):
+        serve(list(itertools.islice(itertools.cycle(environs), 300)))
+    gc.collect()
+    gc.disable()
+    for turn in range(turns):
+        # Who is first takes turns too.
+        for side in (0, 1) if turn % 2 else (1, 0):
+            visits = list(itertools.islice(rounds[side], batch))
+            started = clock()
+            serve(visits)
+            found[side].append((clock() - started) / batch * 1e6)
+    gc.enable()
+    return Pair(*found)
+
+
+class Report:
+    def __init__(self) -> None:
+        self.failed = False
+
+    def ratio(self, what: str, pair: Pair, *, goal: float, microseconds: float | None = None) -> None:
+        cost = f"{spread(pair.difference, 1)} us"
+        goals = f"goal {goal:.2f}x" + (f", {microseconds:g} us" if microseconds else "")
+        print(f"{what:<34} {spread(pair.ratio, 3)}x   {cost:<22} {goals}", flush=True)
+
+    def exact(self, what: str, value: int, *, most: int) -> None:
+        wrong = value > most
+        self.failed |= wrong
+        print(f"{what:<34} {value:<8} {'WRONG, ' if wrong else ''}at most {most}", flush=True)
+
+
+def one_user(report: Report, engine: str, emulator: Emulator, turns: int, goal: float) -> None:
+    with pages_on(engine, emulator) as (pages, _server):
+        cookie = pages.sign_in(0)
+        visits = [[pages.visit(path, cookie)] for path in ("/open", "/guarded")]
+        pair = in_turns(pages, *visits, turns=turns)
+        microseconds = 3.0 if engine == "memory" else None
+        report.ratio(f"{engine}, one user", pair, goal=goal, microseconds=microseconds)
+
+
+def many_users(report: Report, emulator: Emulator, turns: int) -> None:
+    with pages_on("redis", emulator) as (pages, _server):
+        cookies = [pages.sign_in(number) for number in range(1_000)]
+        visits = [[pages.visit(path, cookie) for cookie in cookies] for path in ("/open", "/guarded")]
+        pages.serve(visits[1])
+        pair = in_turns(pages, *visits, turns=turns)
+        report.ratio("redis, 1,000 users in turn", pair, goal=1.10)
+
+
+def one_or_many(report: Report, emulator: Emulator, turns: int) -> None:
+    with pages_on("memory", emulator) as (pages, _server):
+        cookies = [pages.sign_in(number) for number in range(MAX_KNOWN)]
+        everybody = [pages.visit("/guarded", cookie) for cookie in cookies]
+        pages.serve(everybody)
+        pair = in_turns(pages, everybody[:1], everybody, turns=turns)
+        report.ratio("memory, 10,000 sessions against 1", pair, goal=1.10)
+        unguarded = [pages.visit("/open", cookie) for cookie in cookies]
+        pair = in_turns(pages, unguarded[:1], unguarded, turns=turns)
+        report.ratio("  the same without a guard", pair, goal=1.10)
+
+
+def counters(report: Report, emulator: Emulator, views: int) -> None:
+    """What a steady view asks of others."""
+    with pages_on("redis", emulator) as (pages, server):
+        assert server is not None
+        visits = [pages.visit("/guarded", pages.sign_in(0))]
+        pages.serve(visits * 3)
+        emulator.requests.clear()
+        before, started = commands(pages), time.monotonic()
+        pages.serve(visits * views)
+        seconds = time.monotonic() - started
+        after = commands(pages)
+    done = {
+        name: after.get(name, 0) - before.get(name, 0) for name in after if name not in ("info", "config")
+    }
+    # The process looks for logouts elsewhere about once a second, however many views there are.
+    news = int(seconds / VERSION_SECONDS) + 1
+    report.exact(f"upstream calls in {views:,} views", emulator.requests.count(), most=0)
+    report.exact("  Redis reads", done.pop("get", 0) + done.pop("mget", 0), most=views + news)
+    report.exact("  other Redis commands", sum(done.values()), most=0)
+
+
+def commands(pages: CheckedPages) -> dict[str, int]:
+    """How often Redis was given each command."""
+    client: Any = pages.app.config["SESSION_REDIS"]
+    return {name.removeprefix("cmdstat_"): row["calls"] for name, row in client.info("commandstats").items()}
+
+
+def memory(report: Report, emulator: Emulator, sessions: int) -> None:
+    """The sessions are in Redis: what grows here is ours."""
+    with pages_on("redis", emulator) as (pages, _server):
+        seen: list[tuple[int, int]] = []
+        for number in range(1, sessions + 1):
+            pages.serve([pages.visit("/guarded", pages.sign_in(number))])
+            if number % (sessions // 5) == 0:
+                gc.collect()
+                seen.append((number, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+        print("memory after sessions: " + ", ".join(f"{number:,}: {mb} MB" for number, mb in seen))
+        report.exact("  logins kept in memory", len(pages.state.users._known), most=MAX_KNOWN)
+        report.exact("  growth from the first fifth, MB", seen[-1][1] - seen[0][1], most=8)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description="What auth_required costs a page.")
+    options.add_argument("--turns", type=int, default=3000)
+    options.add_argument("--sessions", type=int, default=100_000)
+    chosen = options.parse_args()
+    logging.getLogger("flask_centralauth").setLevel(logging.ERROR)
+    report = Report()
+    with Emulator() as emulator:
+        one_user(report, "memory", emulator, chosen.turns, 1.05)
+        one_user(report, "embedded", emulator, chosen.turns, 1.05)
+        one_user(report, "redis", emulator, chosen.turns, 1.02)
+        many_users(report, emulator, chosen.turns)
+        one_or_many(report, emulator, chosen.turns)
+        counters(report, emulator, 1_000)
+        if chosen.sessions:
+            memory(report, emulator, chosen.sessions)
+        report.exact("upstream calls in all of this", emulator.requests.count(), most=0)
+    return int(report.failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
