@@ -23,7 +23,7 @@ from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
 from flask import Response, after_this_request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 
-from .attempts import COOKIE_LOST, Attempt, AttemptCookies
+from .attempts import AFFIRM, COOKIE_LOST, Attempt, AttemptCookies
 from .client import CentralAuthClient, Tokens
 from .config import Settings
 from .errors import ConfigurationError, ErrorCode, LoginError
@@ -114,7 +114,7 @@ class LoginFlow:
         :param email: prefilled at CentralAuth; left out when it is no address.
         :param banner: our own words for the top of CentralAuth's page.
         """
-        parameters: dict[str, str] = {}
+        parameters: dict[str, str] = {"affirm": "1"} if attempt.purpose == AFFIRM else {}
         if email and len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email):
             parameters["email"] = email
         if banner:
