@@ -35,6 +35,13 @@ COOKIE_LOST: Final = N_(
 
 LOGIN: Final = "login"
 AFFIRM: Final = "affirm"
+#: A login by mail, in the browser that asked for it: CentralAuth knows no challenge of it.
+DIRECT: Final = "direct"
+#: The same in another browser, before and after the person presses the button.
+CONFIRM: Final = "confirm"
+BY_MAIL: Final = (DIRECT, CONFIRM)
+#: Seconds a link in a mail is good for.
+MAIL_LIFETIME: Final = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,7 @@ class Attempt:
 
     :param return_to: where the person wanted to go; already checked.
     :param user_id: whom an affirmation is for.
+    :param form_token: what the page with the button has to send back (attack: CSRF).
     :param started: epoch seconds.
     """
 
@@ -51,6 +59,7 @@ class Attempt:
     return_to: str
     purpose: str = LOGIN
     user_id: str | None = None
+    form_token: str | None = None
     started: int = 0
 
     def __repr__(self) -> str:
@@ -179,6 +188,8 @@ class AttemptCookies:
         except (BadData, TypeError, ValueError):
             return None
         if not hmac.compare_digest(digest, _digest(state)) or not self._is_recent(attempt.started):
+            return None
+        if attempt.purpose in BY_MAIL and attempt.age > MAIL_LIFETIME + CLOCK_SKEW:
             return None
         return attempt
 

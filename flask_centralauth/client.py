@@ -36,7 +36,7 @@ from .errors import (
     SessionError,
     reply_error,
 )
-from .protocol import LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
+from .protocol import AUTHENTICATE_DIRECT_PATH, LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
 from .strict_json import UnusableJSON, loads_object
 from .user import InvalidUser, User, parse_user
 from .visitor import Visitor
@@ -136,6 +136,19 @@ class CentralAuthClient:
         if reply.status != 200:
             raise _refusal(reply)
 
+    def authenticate_direct(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Let CentralAuth mail a login link; return what it says about it.
+
+        An address that has to wait for its next mail is no error: ``allowedDate`` says how long.
+        """
+        reply = self._send(
+            "POST",
+            self._settings.base_url + AUTHENTICATE_DIRECT_PATH,
+            json=content,
+            auth=self._basic,
+        )
+        return _wait_of_one_address(reply) or _json_of(reply)
+
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
         return self._send("GET", url, headers=headers, wants_json=False)
@@ -160,7 +173,10 @@ class CentralAuthClient:
             self._failed(None)
             # The exception holds the request with token and secret: only names go on.
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
-        if reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
+        if _wait_of_one_address(reply):
+            # Attack: asking for mails until nobody can be checked any more.
+            self.breaker.succeeded()
+        elif reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
             self._failed(_retry_after(reply))
         else:
             self.breaker.succeeded()
@@ -187,6 +203,17 @@ def _is_json(reply: Reply) -> bool:
         return bool(loads_object(reply.body))
     except UnusableJSON:
         return False
+
+
+def _wait_of_one_address(reply: Reply) -> dict[str, Any] | None:
+    """Return a refusal to mail one address so soon again: it says nothing of the others."""
+    if reply.status != 429:
+        return None
+    try:
+        said = loads_object(reply.body)
+    except UnusableJSON:
+        return None
+    return said if "allowedDate" in said else None
 
 
 def _json_of(reply: Reply) -> dict[str, Any]:

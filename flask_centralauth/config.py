@@ -26,7 +26,7 @@ from .setting_checks import InvalidSettingError, OptionalWords
 log = logging.getLogger("flask_centralauth")
 
 PREFIX: Final = "CENTRALAUTH_"
-ROUTES: Final = ("login", "callback", "user", "logout", "affirm")
+ROUTES: Final = ("login", "callback", "confirm", "user", "logout", "affirm")
 MINIMUM_SECRET_KEY: Final = 16
 
 _REQUIRED: Final = object()

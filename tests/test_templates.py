@@ -92,6 +92,11 @@ def context(**changes: Any) -> dict[str, Any]:
         "home_url": "/",
         "logout_url": "/api/auth/logout",
         "return_to": "/a",
+        "confirm_url": "/api/auth/confirm",
+        "address": "a***@example.com",
+        "code": "a-code",
+        "state": "a-state",
+        "form_token": "a-token",
         "debug": False,
         "csp_nonce": "random-nonce",
         "centralauth_lang": "en",
@@ -137,7 +142,9 @@ def test_page_is_small(bare_app: Flask, name: str) -> None:
 def test_hostile_values_stay_text(bare_app: Flask, name: str) -> None:
     error = make_error("nobodyKnows" + HOSTILE, HOSTILE, public_message=HOSTILE, hint=HOSTILE)
     error.incident_id = HOSTILE
-    urls = dict.fromkeys(("login_url", "retry_url", "home_url", "logout_url", "return_to"), "/" + HOSTILE)
+    urls = dict.fromkeys(
+        ("login_url", "retry_url", "home_url", "logout_url", "return_to", "confirm_url"), "/" + HOSTILE
+    )
     page = render(name, error=error, debug=True, csp_nonce=HOSTILE, centralauth_lang=HOSTILE, **urls)
 
     assert not page.all("script")
