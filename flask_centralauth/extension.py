@@ -7,10 +7,12 @@ from typing import Any, Final, TypeVar
 
 from flask import Blueprint, Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
+from markupsafe import Markup
 
 from . import config
 from .attempts import AttemptCookies
 from .direct_login import authenticate_direct
+from .embedding import embed
 from .errors import CentralAuthError
 from .guarded_views import refuse_open_views, refuse_unusable_pages
 from .guards import protect
@@ -81,6 +83,7 @@ class CentralAuth:
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})
+        app.jinja_env.globals.setdefault("centralauth", self)
         app.before_request(_request_checks(proxy))
         # Flask runs these in reverse: the first of the list has the last word.
         app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
@@ -140,6 +143,23 @@ class CentralAuth:
         """
         state = state_of()
         authenticate_direct(state, email, return_to=state.safe_return_to(request, return_to))
+
+    def embed(
+        self, *, return_to: str | None = None, email: str | None = None, nonce: str | None = None
+    ) -> Markup:
+        """Return a frame with the login page, for a page of one's own.
+
+        In templates too: ``{{ centralauth.embed(nonce=csp_nonce()) }}``. A
+        Content-Security-Policy of the page has to let it in: ``frame-src 'self'`` and
+        CentralAuth's address, ``script-src`` with the nonce.
+
+        :param return_to: path to end at, in the whole window.
+        :param email: prefilled at CentralAuth.
+        :param nonce: of the page's Content-Security-Policy, for the script.
+        """
+        state = state_of()
+        return_to = state.safe_return_to(request, return_to)
+        return embed(state, return_to=return_to, email=email, nonce=nonce)
 
     def logout(self, *, everywhere: bool | None = None) -> None:
         """End the current login, for a view of one's own.

@@ -125,6 +125,8 @@ class LoginFlow:
         :raises ConfigurationError: texts and looks are too long for an address.
         """
         parameters: dict[str, str] = {"affirm": "1"} if attempt.purpose == AFFIRM else {}
+        if attempt.embedded:
+            parameters["embed"] = "1"
         for name, given, setting, allowed in (
             ("translations", translations, self._settings.translations, TRANSLATION_KEYS),
             ("theme_settings", theme, self._settings.theme, THEME_KEYS),

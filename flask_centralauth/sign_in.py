@@ -38,6 +38,7 @@ def begin_login(
     email: str | None = None,
     purpose: str = LOGIN,
     user_id: str | None = None,
+    embedded: bool = False,
     translations: Mapping[str, str] | None = None,
     theme: Mapping[str, str] | None = None,
 ) -> Response:
@@ -57,6 +58,7 @@ def begin_login(
         return_to=return_to or state.after_login(),
         purpose=purpose,
         user_id=user_id,
+        embedded=embedded,
     )
     banner = unseen_notice() if _has_session(state) else None
     address = state.flow.begin(attempt, email=email, banner=banner, translations=translations, theme=theme)

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, has_request_context, jsonify
 
 from .attempts import AFFIRM, BY_MAIL, CONFIRM, Attempt
 from .direct_login import ask_before_login, confirmed_attempt
+from .embedding import break_out, is_framed, wants_embedding
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
 from .guarded_views import needs_login
 from .identity import identity
@@ -63,11 +64,14 @@ def _stay_on_host(endpoint: str, values: dict[str, Any]) -> None:
 def login() -> Response:
     """Start a login: a redirect to CentralAuth."""
     state = state_of()
-    _refuse_background()
+    embedded = wants_embedding(request)
+    if not embedded:
+        _refuse_background()
     return begin_login(
         state,
         return_to=state.safe_return_to(request, request.args.get("return_to")),
         email=request.args.get("email"),
+        embedded=embedded,
     )
 
 
@@ -92,6 +96,8 @@ def affirm() -> Response:
 def callback() -> Response:
     """End a login: CentralAuth sends the browser here with a code or an error."""
     state = state_of()
+    if is_framed(request):
+        return break_out()
     answer = state.flow.read(request.args)
     attempt = state.flow.attempt_of(answer)
     if attempt is None or attempt.purpose == CONFIRM:
