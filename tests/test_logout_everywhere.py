@@ -35,7 +35,7 @@ def add_views(app: Flask) -> None:
 
     @app.get("/messages")
     def messages() -> list[str]:
-        return get_flashed_messages()
+        return [str(message) for message in get_flashed_messages()]
 
     @app.post("/leave/<how>")
     def leave(how: str) -> ResponseReturnValue:
