@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
@@ -230,6 +231,16 @@ class TestAnotherBrowser:
 
     def test_form_of_the_button_is_a_form(self, telephone: Browser, server: LiveServer) -> None:
         assert telephone.get(f"{server.url}/api/auth/confirm").status == 405
+
+
+def test_mail_has_the_texts_of_the_settings(
+    make_app: MakeApp, live_server: RunServer, emulator: Emulator, browser: Browser
+) -> None:
+    app = make_app(CENTRALAUTH_TRANSLATIONS={"emailLinkSubject": "Come in"})
+    add_form(app)
+    ask(browser, live_server(app))
+    (asked,) = [entry for entry in emulator.requests if entry.endpoint == "authenticate_direct"]
+    assert json.loads(asked.text)["translations"] == {"emailLinkSubject": "Come in"}
 
 
 @pytest.mark.parametrize(("age", "good"), [(890, True), (1030, False)])
