@@ -26,6 +26,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from .breaker import Breaker
+from .client_secrets import ClientSecrets
 from .deadline import Reply, Transport
 from .errors import (
     CentralAuthError,
@@ -72,7 +73,8 @@ class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no typ
     def request(
         self, method: str, url: str, withhold_token: bool = False, auth: Any = None, **parts: Any
     ) -> Reply:
-        return self._send(method, url, auth=auth, **parts)
+        # Authlib's own authentication knows one secret.
+        return self._send(method, url, **parts)
 
     def parse_response_token(self, reply: Reply) -> dict[str, Any]:
         # Authlib takes the JSON of a 4xx reply for a token unless it has "error".
@@ -87,14 +89,14 @@ class CentralAuthClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._basic = HTTPBasicAuth(settings.client_id, settings.client_secret)
+        self._secrets = ClientSecrets(settings.client_secrets)
         self.transport = Transport(timeout=settings.timeout)
         self.breaker = Breaker(longest_call=settings.timeout + 1)
         #: Calls made, and those that failed for reasons of the service or the network.
         self.calls = 0
         self.failures = 0
         #: What Authlib makes its sessions with.
-        self.token_session = partial(TokenSession, self._send)
+        self.token_session = partial(TokenSession, self._ask)
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         """Return the checked tokens of a successful ``verify`` reply."""
@@ -141,12 +143,7 @@ class CentralAuthClient:
 
         An address that has to wait for its next mail is no error: ``allowedDate`` says how long.
         """
-        reply = self._send(
-            "POST",
-            self._settings.base_url + AUTHENTICATE_DIRECT_PATH,
-            json=content,
-            auth=self._basic,
-        )
+        reply = self._ask("POST", self._settings.base_url + AUTHENTICATE_DIRECT_PATH, json=content)
         return _wait_of_one_address(reply) or _json_of(reply)
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
@@ -154,9 +151,16 @@ class CentralAuthClient:
         return self._send("GET", url, headers=headers, wants_json=False)
 
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
-        return self._send(
-            "POST", self._settings.base_url + path, data=token.encode(), auth=self._basic, **parts
-        )
+        return self._ask("POST", self._settings.base_url + path, data=token.encode(), **parts)
+
+    def _ask(self, method: str, url: str, **parts: Any) -> Reply:
+        """Send as this client: with its other secret where CentralAuth refuses the first."""
+        for secret in self._secrets:
+            reply = self._send(method, url, auth=HTTPBasicAuth(self._settings.client_id, secret), **parts)
+            if not _refuses_client(reply):
+                self._secrets.accept(secret)
+                break
+        return reply
 
     def _send(self, method: str, url: str, *, wants_json: bool = True, **parts: Any) -> Reply:
         if not self.breaker.admits():
@@ -205,14 +209,14 @@ def _is_json(reply: Reply) -> bool:
         return False
 
 
+def _refuses_client(reply: Reply) -> bool:
+    """Say whether CentralAuth does not take the client secret."""
+    return 400 <= reply.status < 500 and _said(reply).get("errorCode") == ErrorCode.NO_PERMISSION
+
+
 def _wait_of_one_address(reply: Reply) -> dict[str, Any] | None:
     """Return a refusal to mail one address so soon again: it says nothing of the others."""
-    if reply.status != 429:
-        return None
-    try:
-        said = loads_object(reply.body)
-    except UnusableJSON:
-        return None
+    said = _said(reply) if reply.status == 429 else {}
     return said if "allowedDate" in said else None
 
 
@@ -224,13 +228,17 @@ def _json_of(reply: Reply) -> dict[str, Any]:
         return loads_object(reply.body)
 
 
+def _said(reply: Reply) -> dict[str, Any]:
+    try:
+        return loads_object(reply.body)
+    except UnusableJSON:
+        return {}
+
+
 def _refusal(reply: Reply) -> CentralAuthError:
     """Return what a reply other than 200 means."""
     retry_after = _retry_after(reply)
-    try:
-        said = loads_object(reply.body)
-    except UnusableJSON:
-        said = {}
+    said = _said(reply)
     code, message = said.get("errorCode"), said.get("message")
     code = code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
     message = message if isinstance(message, str) and message else None
