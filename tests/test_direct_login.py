@@ -162,6 +162,16 @@ class TestAnotherBrowser:
 
         assert browser.get(callback).text == "alice@example.com"
 
+    def test_page_left_open_makes_the_link_no_younger(
+        self, telephone: Browser, emulator: Emulator, callback: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 800)
+        page = telephone.get(callback)
+        monkeypatch.setattr(time, "time", lambda: now() + 1000)
+        assert telephone.submit(page.forms[0]).status == 400
+        assert calls(emulator, "verify") == 0
+
     def test_asks_again_when_it_is_opened_again(self, telephone: Browser, callback: str) -> None:
         telephone.get(callback)
         page = telephone.get(callback)
