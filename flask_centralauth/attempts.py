@@ -14,7 +14,7 @@ import hmac
 import secrets
 import time
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from itsdangerous import BadData, URLSafeSerializer
 from werkzeug import Request, Response
@@ -35,6 +35,13 @@ COOKIE_LOST: Final = N_(
 
 LOGIN: Final = "login"
 AFFIRM: Final = "affirm"
+#: A login by mail, in the browser that asked for it: CentralAuth knows no challenge of it.
+DIRECT: Final = "direct"
+#: The same in another browser, before and after the person presses the button.
+CONFIRM: Final = "confirm"
+BY_MAIL: Final = (DIRECT, CONFIRM)
+#: Seconds a link in a mail is good for.
+MAIL_LIFETIME: Final = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,8 @@ class Attempt:
 
     :param return_to: where the person wanted to go; already checked.
     :param user_id: whom an affirmation is for.
+    :param form_token: what the page with the button has to send back (attack: CSRF).
+    :param embedded: started in a frame on a page of the application.
     :param started: epoch seconds.
     """
 
@@ -51,6 +60,8 @@ class Attempt:
     return_to: str
     purpose: str = LOGIN
     user_id: str | None = None
+    form_token: str | None = None
+    embedded: bool = False
     started: int = 0
 
     def __repr__(self) -> str:
@@ -113,8 +124,11 @@ class AttemptCookies:
         for position, (name, other) in enumerate(self._own_cookies(request), start=1):
             room -= len(other)
             if position >= MAX_ATTEMPTS or room < 0:
-                self._expire(response, name)
-        _set(response, self._name(state, secure=secure), value, self._lifetime, secure=secure)
+                self._expire(response, name, other)
+        name = self._name(state, secure=secure)
+        # Only of this site's own frames: Partitioned keeps it from being a cookie for everybody.
+        framed = attempt.embedded and secure
+        _set(response, name, value, self._lifetime, secure=secure, framed=framed)
 
     def find(self, request: Request, state: str) -> Attempt | None:
         """Return the browser's attempt for a state, or None when it has none."""
@@ -142,7 +156,7 @@ class AttemptCookies:
         """Delete the attempt's cookie: it counts once."""
         for name in (self._name(state, secure=secure) for secure in (True, False)):
             if name in request.cookies:
-                self._expire(response, name)
+                self._expire(response, name, request.cookies[name])
 
     def save_outcome(self, response: Response, failures: int, *, secure: bool) -> None:
         """Remember how the browser's last login went, apart from any session.
@@ -180,6 +194,8 @@ class AttemptCookies:
             return None
         if not hmac.compare_digest(digest, _digest(state)) or not self._is_recent(attempt.started):
             return None
+        if attempt.purpose in BY_MAIL and attempt.age > MAIL_LIFETIME + CLOCK_SKEW:
+            return None
         return attempt
 
     def _is_recent(self, started: int) -> bool:
@@ -196,22 +212,45 @@ class AttemptCookies:
         return sorted(own, key=lambda cookie: self._started(cookie[1]), reverse=True)
 
     def _started(self, value: str) -> int:
+        started = self._content(value).get("started")
+        return started if isinstance(started, int) else 0
+
+    def _content(self, value: str) -> dict[str, Any]:
+        """Return what is in a cookie of ours, whichever login it is for; nothing when unreadable."""
         try:
-            return int(self._serializer.loads(value)[1]["started"])
-        except (BadData, TypeError, ValueError, KeyError, IndexError):
-            return 0
+            content = self._serializer.loads(value)[1]
+        except (BadData, TypeError, ValueError, IndexError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _name(self, state: str, *, secure: bool) -> str:
         return f"{'__Host-' if secure else ''}centralauth_{self._tag}_{_digest(state)[:16]}"
 
-    def _expire(self, response: Response, name: str) -> None:
+    def _expire(self, response: Response, name: str, value: str = "") -> None:
         secure = name.startswith("__Host-")
-        response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="Lax")
+        # A partitioned cookie is another one than its namesake without.
+        framed = secure and self._content(value).get("embedded", False)
+        samesite = "None" if framed else "Lax"
+        response.delete_cookie(
+            name, path="/", secure=secure, httponly=True, samesite=samesite, partitioned=framed
+        )
 
 
-def _set(response: Response, name: str, value: str, seconds: int, *, secure: bool) -> None:
+def _set(
+    response: Response, name: str, value: str, seconds: int, *, secure: bool, framed: bool = False
+) -> None:
     # Lax whatever the application uses: the callback comes from another site.
-    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="Lax")
+    samesite = "None" if framed else "Lax"
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite=samesite,
+        partitioned=framed,
+    )
 
 
 def _digest(state: str) -> str:

@@ -26,6 +26,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from .breaker import Breaker
+from .client_secrets import ClientSecrets
 from .deadline import Reply, Transport
 from .errors import (
     CentralAuthError,
@@ -36,7 +37,7 @@ from .errors import (
     SessionError,
     reply_error,
 )
-from .protocol import LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
+from .protocol import AUTHENTICATE_DIRECT_PATH, LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
 from .strict_json import UnusableJSON, loads_object
 from .user import InvalidUser, User, parse_user
 from .visitor import Visitor
@@ -72,7 +73,8 @@ class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no typ
     def request(
         self, method: str, url: str, withhold_token: bool = False, auth: Any = None, **parts: Any
     ) -> Reply:
-        return self._send(method, url, auth=auth, **parts)
+        # Authlib's own authentication knows one secret.
+        return self._send(method, url, **parts)
 
     def parse_response_token(self, reply: Reply) -> dict[str, Any]:
         # Authlib takes the JSON of a 4xx reply for a token unless it has "error".
@@ -87,14 +89,14 @@ class CentralAuthClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._basic = HTTPBasicAuth(settings.client_id, settings.client_secret)
+        self._secrets = ClientSecrets(settings.client_secrets)
         self.transport = Transport(timeout=settings.timeout)
         self.breaker = Breaker(longest_call=settings.timeout + 1)
         #: Calls made, and those that failed for reasons of the service or the network.
         self.calls = 0
         self.failures = 0
         #: What Authlib makes its sessions with.
-        self.token_session = partial(TokenSession, self._send)
+        self.token_session = partial(TokenSession, self._ask)
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         """Return the checked tokens of a successful ``verify`` reply."""
@@ -136,14 +138,29 @@ class CentralAuthClient:
         if reply.status != 200:
             raise _refusal(reply)
 
+    def authenticate_direct(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Let CentralAuth mail a login link; return what it says about it.
+
+        An address that has to wait for its next mail is no error: ``allowedDate`` says how long.
+        """
+        reply = self._ask("POST", self._settings.base_url + AUTHENTICATE_DIRECT_PATH, json=content)
+        return _wait_of_one_address(reply) or _json_of(reply)
+
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
         return self._send("GET", url, headers=headers, wants_json=False)
 
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
-        return self._send(
-            "POST", self._settings.base_url + path, data=token.encode(), auth=self._basic, **parts
-        )
+        return self._ask("POST", self._settings.base_url + path, data=token.encode(), **parts)
+
+    def _ask(self, method: str, url: str, **parts: Any) -> Reply:
+        """Send as this client: with its other secret where CentralAuth refuses the first."""
+        for secret in self._secrets:
+            reply = self._send(method, url, auth=HTTPBasicAuth(self._settings.client_id, secret), **parts)
+            if not _refuses_client(reply):
+                self._secrets.accept(secret)
+                break
+        return reply
 
     def _send(self, method: str, url: str, *, wants_json: bool = True, **parts: Any) -> Reply:
         if not self.breaker.admits():
@@ -160,7 +177,10 @@ class CentralAuthClient:
             self._failed(None)
             # The exception holds the request with token and secret: only names go on.
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
-        if reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
+        if _wait_of_one_address(reply):
+            # Attack: asking for mails until nobody can be checked any more.
+            self.breaker.succeeded()
+        elif reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
             self._failed(_retry_after(reply))
         else:
             self.breaker.succeeded()
@@ -189,6 +209,17 @@ def _is_json(reply: Reply) -> bool:
         return False
 
 
+def _refuses_client(reply: Reply) -> bool:
+    """Say whether CentralAuth does not take the client secret."""
+    return 400 <= reply.status < 500 and _said(reply).get("errorCode") == ErrorCode.NO_PERMISSION
+
+
+def _wait_of_one_address(reply: Reply) -> dict[str, Any] | None:
+    """Return a refusal to mail one address so soon again: it says nothing of the others."""
+    said = _said(reply) if reply.status == 429 else {}
+    return said if "allowedDate" in said else None
+
+
 def _json_of(reply: Reply) -> dict[str, Any]:
     """Return the object of a 200 reply; raise what any other status means."""
     if reply.status != 200:
@@ -197,13 +228,17 @@ def _json_of(reply: Reply) -> dict[str, Any]:
         return loads_object(reply.body)
 
 
+def _said(reply: Reply) -> dict[str, Any]:
+    try:
+        return loads_object(reply.body)
+    except UnusableJSON:
+        return {}
+
+
 def _refusal(reply: Reply) -> CentralAuthError:
     """Return what a reply other than 200 means."""
     retry_after = _retry_after(reply)
-    try:
-        said = loads_object(reply.body)
-    except UnusableJSON:
-        said = {}
+    said = _said(reply)
     code, message = said.get("errorCode"), said.get("message")
     code = code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
     message = message if isinstance(message, str) and message else None

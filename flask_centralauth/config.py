@@ -26,7 +26,7 @@ from .setting_checks import InvalidSettingError, OptionalWords
 log = logging.getLogger("flask_centralauth")
 
 PREFIX: Final = "CENTRALAUTH_"
-ROUTES: Final = ("login", "callback", "user", "logout", "affirm")
+ROUTES: Final = ("login", "callback", "confirm", "user", "logout", "affirm")
 MINIMUM_SECRET_KEY: Final = 16
 
 _REQUIRED: Final = object()
@@ -38,6 +38,8 @@ class Settings:
 
     client_id: str
     client_secret: str = field(repr=False)
+    #: That one, and the other one while it is replaced.
+    client_secrets: tuple[str, ...] = field(repr=False)
     base_url: str
     callback_url: str | None
     url_prefix: str
@@ -109,6 +111,10 @@ def load(app: Flask) -> Settings:
         values["secret_keys"] = _secret_keys(app)
     except InvalidSettingError as problem:
         problems.append(f"SECRET_KEY: {problem}")
+    try:
+        values["client_secrets"] = _client_secrets(app, values.get("client_secret"))
+    except InvalidSettingError as problem:
+        problems.append(f"CENTRALAUTH_CLIENT_SECRETS: {problem}")
     if _leads_back_to_login(values):
         problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
     if problems:
@@ -153,7 +159,7 @@ def _read(app: Flask, setting: Setting) -> Any:
     # None is what os.environ.get() and from_prefixed_env() leave for a setting that is not there.
     value = app.config.get(setting.key)
     if value is None and setting.name == "client_secret":
-        value = _secret_from_file(app)
+        value = _secret_from_file(app) or _first_of_several(app)
     if value is None and setting.environment:
         value = os.environ.get(setting.environment)
     if value is not None:
@@ -197,6 +203,18 @@ def _secret_from_file(app: Flask) -> str | None:
         ) from None
 
 
+def _first_of_several(app: Flask) -> Any:
+    several = app.config.get("CENTRALAUTH_CLIENT_SECRETS")
+    return several[0] if isinstance(several, list | tuple) and several else None
+
+
+def _client_secrets(app: Flask, first: str | None) -> tuple[str, ...]:
+    """Return the client secret, and the other one while it is replaced."""
+    several = app.config.get("CENTRALAUTH_CLIENT_SECRETS")
+    further = () if several is None else checks.credentials(several)
+    return tuple(dict.fromkeys((*((first,) if first else ()), *further)))
+
+
 def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
     newest = app.secret_key
     if not newest:
@@ -210,7 +228,10 @@ def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
 
 
 def _warn_of_unknown_keys(config: Mapping[str, Any]) -> None:
-    known = {setting.key for setting in SETTINGS} | {"CENTRALAUTH_CLIENT_SECRET_FILE"}
+    known = {setting.key for setting in SETTINGS} | {
+        "CENTRALAUTH_CLIENT_SECRET_FILE",
+        "CENTRALAUTH_CLIENT_SECRETS",
+    }
     for key in sorted(config):
         if key.startswith(PREFIX) and key not in known:
             log.warning("%s is not a setting%s.", key, checks.did_you_mean(key, known))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from flask import Blueprint, Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
+from markupsafe import Markup
 
 from . import config
 from .attempts import AttemptCookies
+from .direct_login import authenticate_direct
+from .embedding import embed
 from .errors import CentralAuthError
 from .guarded_views import refuse_open_views, refuse_unusable_pages
 from .guards import protect
 from .handlers import handle_error
 from .login_store import LoginStore
+from .login_words import words_of_call
+from .mail_logins import MailLogins
+from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .proxies import current_user
 from .proxy_check import ProxyWatch
 from .route_headers import insist_on_headers
@@ -61,10 +67,12 @@ class CentralAuth:
             )
         settings = config.load(app)
         proxy = ProxyWatch()
+        guard = guard_session(app, settings)
         app.extensions[EXTENSION_KEY] = State(
             settings=settings,
             attempts=AttemptCookies(settings),
-            logins=LoginStore(settings, guard_session(app, settings)),
+            logins=LoginStore(settings, guard),
+            mail_logins=MailLogins(settings, guard),
             login_hooks=self._login_hooks,
         )
         app.register_blueprint(
@@ -75,6 +83,7 @@ class CentralAuth:
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})
+        app.jinja_env.globals.setdefault("centralauth", self)
         app.before_request(_request_checks(proxy))
         # Flask runs these in reverse: the first of the list has the last word.
         app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
@@ -94,14 +103,63 @@ class CentralAuth:
         """Guard every view of an application or blueprint but those marked `public`."""
         protect(target)
 
-    def login_redirect(self, *, return_to: str | None = None, email: str | None = None) -> Response:
+    def login_redirect(
+        self,
+        *,
+        return_to: str | None = None,
+        email: str | None = None,
+        translations: Mapping[str, str] | None = None,
+        theme: Mapping[str, str] | None = None,
+    ) -> Response:
         """Return the response that starts a login, for a view of one's own.
 
         :param return_to: path to come back to; the current page is not assumed.
         :param email: prefilled at CentralAuth.
+        :param translations: texts of the login page, instead of ``CENTRALAUTH_TRANSLATIONS``.
+        :param theme: looks of the login page, instead of ``CENTRALAUTH_THEME``.
+        :raises ValueError: a key of theirs is unknown; says what was probably meant.
         """
         state = state_of()
-        return begin_login(state, return_to=state.safe_return_to(request, return_to), email=email)
+        return begin_login(
+            state,
+            return_to=state.safe_return_to(request, return_to),
+            email=email,
+            translations=words_of_call("translations", translations, TRANSLATION_KEYS),
+            theme=words_of_call("theme", theme, THEME_KEYS),
+        )
+
+    def authenticate_direct(self, email: str, *, return_to: str | None = None) -> None:
+        """Let CentralAuth mail a login link, for a form of one's own; tell the person to look there.
+
+        Call it from a view that a form of your own pages posts to. It returns the same
+        whether or not the address may sign in, so that nobody learns who has an account.
+        Where the link is opened in another browser, the person is asked before they are in.
+
+        :param return_to: path to end at.
+        :raises EntityError: that is no e-mail address.
+        :raises RateLimitError: too many mails were asked for, to the address or by the client.
+        :raises PermissionDenied: another site posted the form.
+        :raises ServiceUnavailable: CentralAuth or the session store cannot be asked.
+        """
+        state = state_of()
+        authenticate_direct(state, email, return_to=state.safe_return_to(request, return_to))
+
+    def embed(
+        self, *, return_to: str | None = None, email: str | None = None, nonce: str | None = None
+    ) -> Markup:
+        """Return a frame with the login page, for a page of one's own.
+
+        In templates too: ``{{ centralauth.embed(nonce=csp_nonce()) }}``. A
+        Content-Security-Policy of the page has to let it in: ``frame-src 'self'`` and
+        CentralAuth's address, ``script-src`` with the nonce.
+
+        :param return_to: path to end at, in the whole window.
+        :param email: prefilled at CentralAuth.
+        :param nonce: of the page's Content-Security-Policy, for the script.
+        """
+        state = state_of()
+        return_to = state.safe_return_to(request, return_to)
+        return embed(state, return_to=return_to, email=email, nonce=nonce)
 
     def logout(self, *, everywhere: bool | None = None) -> None:
         """End the current login, for a view of one's own.

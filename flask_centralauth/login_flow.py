@@ -23,10 +23,12 @@ from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
 from flask import Response, after_this_request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 
-from .attempts import COOKIE_LOST, Attempt, AttemptCookies
+from .attempts import AFFIRM, BY_MAIL, COOKIE_LOST, Attempt, AttemptCookies
 from .client import CentralAuthClient, Tokens
 from .config import Settings
 from .errors import ConfigurationError, ErrorCode, LoginError
+from .login_words import encoded, words_of_today
+from .mail_address import is_address
 from .protocol import (
     CALLBACK_ERROR_NAMES,
     EMULATOR_TOKEN_MARK,
@@ -35,7 +37,6 @@ from .protocol import (
     TRANSLATION_KEYS,
     VERIFY_PATH,
 )
-from .setting_checks import InvalidSettingError, OptionalWords, checked_words
 from .translations import gettext
 
 log = logging.getLogger("flask_centralauth")
@@ -43,10 +44,9 @@ log = logging.getLogger("flask_centralauth")
 MAX_STATE: Final = 512
 MAX_CODE: Final = 2048
 MAX_PARAMETERS: Final = 20
-MAX_EMAIL: Final = 254
+MAX_LOGIN_ADDRESS: Final = 2000
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _ERROR_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -105,7 +105,15 @@ class LoginFlow:
         self._oauth.client_cls = client.token_session
         _silence_authlib()
 
-    def begin(self, attempt: Attempt, *, email: str | None = None, banner: str | None = None) -> str:
+    def begin(
+        self,
+        attempt: Attempt,
+        *,
+        email: str | None = None,
+        banner: str | None = None,
+        translations: Mapping[str, str] | None = None,
+        theme: Mapping[str, str] | None = None,
+    ) -> str:
         """Start a login and return the address at CentralAuth to send the browser to.
 
         The attempt's cookie is set on the response of the current request.
@@ -113,25 +121,45 @@ class LoginFlow:
         :param attempt: without its verifier, which is made here.
         :param email: prefilled at CentralAuth; left out when it is no address.
         :param banner: our own words for the top of CentralAuth's page.
+        :param translations: already checked; the setting when None. ``theme`` likewise.
+        :raises ConfigurationError: texts and looks are too long for an address.
         """
-        parameters: dict[str, str] = {}
-        if email and len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email):
-            parameters["email"] = email
-        if banner:
-            # The documentation has one name, the official client sends the other.
-            parameters |= {"error_message": banner, "error_description": banner}
-        for name, words, allowed in (
-            ("translations", self._settings.translations, TRANSLATION_KEYS),
-            ("theme_settings", self._settings.theme, THEME_KEYS),
+        parameters: dict[str, str] = {"affirm": "1"} if attempt.purpose == AFFIRM else {}
+        if attempt.embedded:
+            parameters["embed"] = "1"
+        for name, given, setting, allowed in (
+            ("translations", translations, self._settings.translations, TRANSLATION_KEYS),
+            ("theme_settings", theme, self._settings.theme, THEME_KEYS),
         ):
-            if chosen := _words_of_today(name, words, allowed):
-                parameters[name] = base64.b64encode(json.dumps(dict(chosen)).encode()).decode()
-        started = self._oauth.create_authorization_url(
-            attempt.redirect_uri, state=self._attempts.new_state(), **parameters
-        )
+            chosen = words_of_today(name, setting, allowed) if given is None else given
+            if chosen:
+                parameters[name] = encoded(chosen)
+        started = self._within_limit(attempt.redirect_uri, parameters, email, banner)
         self._oauth.save_authorize_data(**{**asdict(attempt), "started": int(time.time()), **started})
         address: str = started["url"]
         return address
+
+    def _within_limit(
+        self, redirect_uri: str, parameters: Mapping[str, str], email: str | None, banner: str | None
+    ) -> dict[str, Any]:
+        """Return what Authlib makes of a login, with an address that every proxy and browser takes.
+
+        Banner and e-mail address are left out where they are too much: they are a comfort.
+        """
+        # The documentation has one name for the banner, the official client sends the other.
+        banners = {"error_message": banner, "error_description": banner} if banner else {}
+        emails = {"email": email} if email and is_address(email) else {}
+        for extra in ({**emails, **banners}, emails, {}):
+            started: dict[str, Any] = self._oauth.create_authorization_url(
+                redirect_uri, state=self._attempts.new_state(), **parameters, **extra
+            )
+            if len(started["url"]) < MAX_LOGIN_ADDRESS:
+                return started
+        raise ConfigurationError(
+            message=f"the address of the login page has {len(started['url'])} characters",
+            hint=f"Addresses of {MAX_LOGIN_ADDRESS} characters do not get through everywhere. Shorten the "
+            "texts of CENTRALAUTH_TRANSLATIONS and CENTRALAUTH_THEME, or of login_redirect().",
+        )
 
     def read(self, query: MultiDict[str, str]) -> Callback:
         """Return the callback a query string carries.
@@ -193,11 +221,14 @@ class LoginFlow:
             ErrorCode.STATE_INVALID, public_message=sentence and gettext(sentence), hint=hint, facts=facts
         )
 
-    def redeem(self) -> Tokens:
+    def redeem(self, attempt: Attempt) -> Tokens:
         """Exchange the code of the current request for tokens.
 
         :raises CentralAuthError: CentralAuth refused, or could not be asked.
         """
+        # Only a login by mail has no challenge (attack: a code without its verifier).
+        if not attempt.code_verifier and attempt.purpose not in BY_MAIL:
+            raise LoginError(ErrorCode.CODE_CHALLENGE_MISSING, "the attempt has no code_verifier")
         tokens = self._client.tokens(self._oauth.authorize_access_token())
         # Authlib leaves the token where a debugger page would show it.
         g.pop("_oauth_token_centralauth", None)
@@ -211,21 +242,6 @@ class LoginFlow:
 
     def _emulator_allowed(self) -> bool:
         return current_app.debug or current_app.testing or self._settings.base_is_loopback
-
-
-def _words_of_today(name: str, words: OptionalWords, allowed: frozenset[str]) -> Mapping[str, str] | None:
-    """Return the words for this login; wrong ones are left out, for they must not stop it."""
-    if not callable(words):
-        return words
-    returned = words()
-    if isinstance(returned, Mapping):
-        # Lazy strings of a translation library are no JSON.
-        returned = {key: str(text) for key, text in returned.items()}
-    try:
-        return None if returned is None else checked_words(returned, allowed)
-    except InvalidSettingError as problem:
-        log.error("What the function for %s returned %s", name, problem)
-        return None
 
 
 def _is_utf8(query: bytes) -> bool:

@@ -30,12 +30,19 @@ ROUTE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+#: The policy of the one page of ours that works in a frame of the application.
+OWN_FRAME: Final = "frame-ancestors 'self'"
 
-def page(templates: Sequence[str], *, status: int = 200, **context: Any) -> Response:
+
+def page(
+    templates: Sequence[str], *, status: int = 200, in_own_frame: bool = False, **context: Any
+) -> Response:
     """Return the first of the templates there is, as a page that loads only what is its own.
 
     When a template of the application raises, the built-in page is shown instead and the
     failure is logged.
+
+    :param in_own_frame: may be framed by a page of the application, and has a script.
     """
     nonce = secrets.token_urlsafe(16)
     shared = {"csp_nonce": nonce, "centralauth_lang": current_language(), "_": _words, **context}
@@ -43,7 +50,8 @@ def page(templates: Sequence[str], *, status: int = 200, **context: Any) -> Resp
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
         # Browsers hold what a form redirects to against it, and that may be a login.
-        f"form-action 'self' {state_of().settings.base_url}; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self' {state_of().settings.base_url}; base-uri 'none'; "
+        + (f"script-src 'nonce-{nonce}'; {OWN_FRAME}" if in_own_frame else "frame-ancestors 'none'")
     )
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers.update(ROUTE_HEADERS)

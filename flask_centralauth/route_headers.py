@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Response, current_app
 
-from .pages import ROUTE_HEADERS
+from .pages import OWN_FRAME, ROUTE_HEADERS
 
 _MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out
@@ -27,6 +27,9 @@ def protect_route(response: Response) -> Response:
     """Put the headers of the auth routes on a response."""
     setattr(response, _MARK, True)
     response.headers.update(ROUTE_HEADERS)
+    if OWN_FRAME in response.headers.get("Content-Security-Policy", ""):
+        # Two headers for one rule; older browsers know only this one.
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
     # An HTML page here is one of ours, which has its own policy, or one the application
     # answers in our place, which needs its own styles.
     if response.mimetype != "text/html" or "Location" in response.headers:

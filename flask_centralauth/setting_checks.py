@@ -59,6 +59,12 @@ def credential(value: Any) -> str:
     return text
 
 
+def credentials(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidSettingError("is not a list. Write it like ['the new one', 'the old one'].")
+    return tuple(credential(one) for one in value)
+
+
 def client_id(value: Any) -> str:
     text = credential(value)
     if ":" in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -37,10 +38,14 @@ def begin_login(
     email: str | None = None,
     purpose: str = LOGIN,
     user_id: str | None = None,
+    embedded: bool = False,
+    translations: Mapping[str, str] | None = None,
+    theme: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the redirect to CentralAuth that starts a login.
 
     :param return_to: already checked; the setting for after a login when None.
+    :param translations: already checked, like ``theme``; the settings when None.
     """
     own_name = _loopback_name_of_callback(state)
     if own_name is not None and purpose == LOGIN:
@@ -53,9 +58,11 @@ def begin_login(
         return_to=return_to or state.after_login(),
         purpose=purpose,
         user_id=user_id,
+        embedded=embedded,
     )
     banner = unseen_notice() if _has_session(state) else None
-    return redirect(state.flow.begin(attempt, email=email, banner=banner), 302)
+    address = state.flow.begin(attempt, email=email, banner=banner, translations=translations, theme=theme)
+    return redirect(address, 302)
 
 
 def complete_login(state: State, attempt: Attempt) -> Response:
@@ -63,7 +70,7 @@ def complete_login(state: State, attempt: Attempt) -> Response:
 
     :raises CentralAuthError: it did not work; nobody is logged in who was not before.
     """
-    tokens = state.flow.redeem()
+    tokens = state.flow.redeem(attempt)
     who = visitor()
     warn_of_private_address(state, who)
     domain = origin_of(attempt.redirect_uri) or attempt.redirect_uri

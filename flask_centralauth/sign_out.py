@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import current_app
 
-from .errors import CentralAuthError
+from .errors import CentralAuthError, SessionError
 from .identity import ANONYMOUS, Identity, forget_outcome, set_identity
 from .notices import notify
 from .signals import user_logged_out
@@ -43,6 +43,8 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
     if state.settings.logout_everywhere if everywhere is None else everywhere:
         try:
             state.client.logout(login.token)
+        except SessionError as over:
+            log.info("The session at CentralAuth was over already: %s", over)
         except CentralAuthError as problem:
             log.warning("Signed out here, but not at CentralAuth: %s", problem)
             notify(gettext(_ELSEWHERE), state.settings.flash_category)

@@ -14,6 +14,7 @@ from .attempts import AttemptCookies
 from .bearer import BearerUsers
 from .config import Settings
 from .login_store import LoginStore
+from .mail_logins import MailLogins
 from .redirects import origin_of, safe_return_to
 from .user import User
 from .user_cache import UserCache
@@ -40,6 +41,7 @@ class State:
     settings: Settings
     attempts: AttemptCookies
     logins: LoginStore
+    mail_logins: MailLogins
     login_hooks: list[LoginHook]
     users: UserCache = field(init=False)
     bearers: BearerUsers = field(init=False)

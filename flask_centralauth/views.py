@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
 
-from .attempts import AFFIRM
+from .attempts import AFFIRM, BY_MAIL, CONFIRM, Attempt
+from .direct_login import ask_before_login, confirmed_attempt
+from .embedding import break_out, is_framed, wants_embedding
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
 from .guarded_views import needs_login
 from .identity import identity
@@ -20,6 +22,9 @@ from .sign_in import begin_login, complete_login
 from .sign_out import sign_out
 from .state import EXTENSION_KEY, State, state_of
 from .user import User
+
+if TYPE_CHECKING:
+    from .login_flow import Callback
 
 _HOST: Final = "centralauth_host"
 
@@ -39,6 +44,7 @@ def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch, *, host_matc
         blueprint.app_url_defaults(_stay_on_host)
     blueprint.add_url_rule("/login", "login", login, methods=["GET"], host=host)
     blueprint.add_url_rule("/callback", "callback", callback, methods=["GET"], host=host)
+    blueprint.add_url_rule("/confirm", "confirm", confirm, methods=["POST"], host=host)
     blueprint.add_url_rule("/user", "user", user, methods=["GET"], host=host)
     blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"], host=host)
     blueprint.add_url_rule("/affirm", "affirm", affirm, methods=["GET"], host=host)
@@ -58,11 +64,14 @@ def _stay_on_host(endpoint: str, values: dict[str, Any]) -> None:
 def login() -> Response:
     """Start a login: a redirect to CentralAuth."""
     state = state_of()
-    _refuse_background()
+    embedded = wants_embedding(request)
+    if not embedded:
+        _refuse_background()
     return begin_login(
         state,
         return_to=state.safe_return_to(request, request.args.get("return_to")),
         email=request.args.get("email"),
+        embedded=embedded,
     )
 
 
@@ -87,13 +96,29 @@ def affirm() -> Response:
 def callback() -> Response:
     """End a login: CentralAuth sends the browser here with a code or an error."""
     state = state_of()
+    if is_framed(request):
+        return break_out()
     answer = state.flow.read(request.args)
     attempt = state.flow.attempt_of(answer)
-    if attempt is None:
+    if attempt is None or attempt.purpose == CONFIRM:
+        question = ask_before_login(state, answer)
+        if question is not None:
+            return question
         # The back button, a bookmark, a second click: whoever is in stays in.
         if identity().login is not None:
             return redirect(state.after_login(), 303)
         raise state.flow.unvouched(answer, used_before=state.logins.is_claimed(answer.state))
+    return _complete(state, answer, attempt)
+
+
+def confirm() -> Response:
+    """End a login by mail in another browser than the one it was started in."""
+    state = state_of()
+    answer = state.flow.read(request.form)
+    return _complete(state, answer, confirmed_attempt(state, answer))
+
+
+def _complete(state: State, answer: Callback, attempt: Attempt) -> Response:
     state.flow.forget(answer)
     try:
         if answer.error is not None:
@@ -103,6 +128,8 @@ def callback() -> Response:
             if identity().login is not None:
                 return redirect(attempt.return_to, 303)
             raise state.flow.unvouched(answer, used_before=True)
+        if attempt.purpose in BY_MAIL:
+            state.mail_logins.forget(answer.state)
         return complete_login(state, attempt)
     except CentralAuthError as error:
         error.attempt = attempt
