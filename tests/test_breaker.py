@@ -221,7 +221,16 @@ def dead(make_checked_site: MakeCheckedSite, **how: object) -> CheckedSite:
 
 
 @pytest.mark.parametrize(
-    "how", [{"status": 503}, {"hang": True}, {"action": "reset"}, {"action": "html"}], ids=str
+    "how",
+    [
+        {"status": 503},
+        {"error_code": "genericError"},
+        {"error_code": "tooManyRequests"},
+        {"hang": True},
+        {"action": "reset"},
+        {"action": "html"},
+    ],
+    ids=str,
 )
 def test_a_dead_service_is_asked_three_times_and_then_left_alone(
     make_checked_site: MakeCheckedSite, how: dict[str, object]

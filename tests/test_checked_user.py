@@ -53,6 +53,8 @@ BLIPS: dict[str, dict[str, Any]] = {
     "200 that says sessionExpired": {"error_code": "sessionExpired", "status": 200},
     "302": {"action": "redirect", "status": 302},
     "307": {"action": "redirect", "status": 307},
+    "302 with a user": {"action": "patch", "patch": {}, "status": 302},
+    "201 with a user": {"action": "patch", "patch": {}, "status": 201},
     "html": {"action": "html"},
     "html as 401": {"action": "html", "status": 401},
     "html as 403": {"action": "html", "status": 403},
