@@ -427,6 +427,7 @@ def test_silent_logout_failure(
     assert "not at CentralAuth" in caplog.text
 
 
+@attack(88)
 @pytest.mark.xfail(
     strict=True,
     reason="client._send counts any reply that is no JSON as a failure of the service, whatever its status",
