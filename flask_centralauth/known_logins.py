@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .errors import CentralAuthError, ServiceUnavailable
-from .login_store import Login, LoginStore
+from .login_store import Login, LoginStore, News
 from .user import AnonymousUser, User
 from .visitor import Visitor
 
@@ -45,7 +45,8 @@ class Known:
 
     :param stale: the same identity, for while CentralAuth cannot be asked.
     :param seen: the request the answer was for; None before its first page view.
-    :param version: `LoginStore.version` from before the answer was known to count.
+    :param version: `LoginStore.version_of` the login, from before the answer was known to count.
+    :param news: what the version was last compared with.
     """
 
     login: Login
@@ -53,10 +54,11 @@ class Known:
     stale: Identity
     visitor: Visitor
     seen: Seen | None
-    version: bytes | None
+    version: News
     checked: float
     fresh_until: float
     usable_until: float
+    news: News | None = None
 
     def outdated(self) -> Identity:
         return replace(self.identity, outdated=True)
@@ -73,8 +75,8 @@ class KnownLogins:
         self._refuses = refuses
         self._known: dict[str, Known] = {}
         self._lock = threading.Lock()
-        self._version: bytes | None = None
-        self._version_read = -math.inf
+        self._news: News = ()
+        self._news_read = -math.inf
         #: Counted without a lock: under many threads they may be a few short.
         self.hits = self.stale_served = 0
 
@@ -88,8 +90,8 @@ class KnownLogins:
         if (
             known is None
             or known.seen != seen
-            or known.version != self._version
-            or now - self._version_read >= VERSION_SECONDS
+            or now - self._news_read >= VERSION_SECONDS
+            or (known.news is not self._news and not self._is_unconcerned(known))
         ):
             return None
         if now < known.fresh_until:
@@ -122,27 +124,42 @@ class KnownLogins:
 
     def expect_news(self) -> None:
         """Look at the next request what has ended meanwhile, not within a second."""
-        self._version_read = -math.inf
+        self._news_read = -math.inf
 
-    def version(self) -> bytes | None:
-        """Return what changes when logins end elsewhere, as of less than a second ago.
+    def version_of(self, login_id: str) -> News:
+        """Return what changes when a login ends elsewhere, as of less than a second ago.
 
         :raises ServiceUnavailable: the store could not be asked.
         """
+        return self._store.version_of(login_id, self._current_news())
+
+    def _is_unconcerned(self, known: Known) -> bool:
+        """Say whether the news is about other logins; then it need not be looked at again."""
+        news, login_id = self._news, known.login.login_id
+        if known.version != self._store.version_of(login_id, news):
+            return False
+        with self._lock:
+            if self._known.get(login_id) is known:
+                self._known[login_id] = replace(known, news=news)
+        return True
+
+    def _current_news(self) -> News:
         now = time.monotonic()
-        if now - self._version_read < VERSION_SECONDS:
-            return self._version
+        if now - self._news_read < VERSION_SECONDS:
+            return self._news
         # Set first: one thread reads, the others go on with what is a moment old.
-        self._version_read = now
+        self._news_read = now
         try:
-            version = self._store.version()
+            news = self._store.news()
         except ServiceUnavailable:
-            self._version_read = -math.inf
+            self._news_read = -math.inf
             raise
-        if self._version_read == now:
+        if news == self._news:
+            return self._news
+        if self._news_read == now:
             # Else somebody logged out here meanwhile, and this may be from before.
-            self._version = version
-        return version
+            self._news = news
+        return news
 
     def __len__(self) -> int:
         return len(self._known)

@@ -12,6 +12,7 @@ import json
 import logging
 import secrets
 import time
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +30,12 @@ log = logging.getLogger("flask_centralauth")
 SESSION_KEY: Final = "_centralauth"
 #: A mark outlives every login that began before it.
 MARK_MARGIN: Final = 3600
+#: Into so many parts the news of ended logins is divided: a logout makes workers look again
+#: at this part of the logins they know, not at all of them.
+NEWS_PARTS: Final = 256
+
+#: What the store says has ended lately, for all logins; compared, never read.
+News = tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,8 @@ class Login:
 
     :param until: epoch seconds after which CentralAuth's token is over, or None.
     :param generation: the user's mark when the login began, see `LoginStore.end_all`.
-    :param version: `LoginStore.version` when a login that has just begun was known to
-        live; not part of the session.
+    :param version: `LoginStore.version_of` a login that has just begun; not part of the
+        session.
     """
 
     login_id: str
@@ -48,7 +55,7 @@ class Login:
     until: float | None
     generation: str | None
     started: float
-    version: bytes | None = field(default=None, repr=False, compare=False)
+    version: News = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +112,21 @@ class LoginStore:
         require_store(session)
         user = record.user
         previous = self.current()
+        login_id = secrets.token_urlsafe(24)
         # Before the login begins, so that a `logout_user` from now on ends it.
-        mark, version = self._engine.get_many(self._key("mark", _digest(user.id)), self._key("version"))
+        mark, *version = self._engine.get_many(
+            self._key("mark", _digest(user.id)), *self._news_keys(_part_of(login_id))
+        )
         now = time.time()
         login = Login(
-            login_id=secrets.token_urlsafe(24),
+            login_id=login_id,
             user_id=user.id,
             token=token,
             domain=domain,
             until=None if lifetime is None else now + lifetime,
             generation=mark.decode() if mark is not None else None,
             started=now,
-            version=version,
+            version=tuple(version),
         )
         key = self._key("login", login.login_id)
         if not self._engine.add(key, _encode(record), self._ttl(login)):
@@ -192,11 +202,15 @@ class LoginStore:
         """End every login of a user, in every browser and worker."""
         mark = secrets.token_hex(8).encode()
         self._engine.put(self._key("mark", _digest(user_id)), mark, self._lifetime + MARK_MARGIN)
-        self._announce()
+        self._announce("all")
 
-    def version(self) -> bytes | None:
-        """Return what changes whenever logins end that still have their sessions."""
-        return self._engine.get_many(self._key("version"))[0]
+    def news(self) -> News:
+        """Return what changes whenever a login ends, in one read."""
+        return tuple(self._engine.get_many(*self._news_keys(*range(NEWS_PARTS))))
+
+    def version_of(self, login_id: str, news: News) -> News:
+        """Return the part of the news that concerns a login: while it stays, so does the login."""
+        return (news[0], news[1 + _part_of(login_id)]) if news else ()
 
     def reserve(self, login: Login, seconds: int) -> bool:
         """Say whether this worker is the one to ask CentralAuth about a login now."""
@@ -207,14 +221,15 @@ class LoginStore:
 
     def _end_record(self, login: Login) -> bool:
         ended = self._engine.delete(self._key("login", login.login_id))
-        # Everywhere else a session that was removed cannot be written back, and every
-        # request reads its session: no worker needs to be told.
-        if not self._engine.atomic:
-            self._announce()
+        # For the workers that know it by heart, should its session ever come back.
+        self._announce(str(_part_of(login.login_id)))
         return ended
 
-    def _announce(self) -> None:
-        self._engine.put(self._key("version"), secrets.token_hex(8).encode(), self._lifetime)
+    def _announce(self, part: str) -> None:
+        self._engine.put(self._key("ended", part), secrets.token_hex(8).encode(), self._lifetime)
+
+    def _news_keys(self, *parts: int) -> list[str]:
+        return [self._key("ended", str(part)) for part in ("all", *parts)]
 
     def _ttl(self, login: Login) -> int:
         left = self._lifetime if login.until is None else login.until - time.time()
@@ -225,6 +240,10 @@ class LoginStore:
 
 
 _FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started")
+
+
+def _part_of(login_id: str) -> int:
+    return zlib.crc32(login_id.encode()) % NEWS_PARTS
 
 
 def _digest(text: str) -> str:

@@ -29,7 +29,7 @@ from .errors import (
     SessionError,
 )
 from .known_logins import Identity, Known, KnownLogins, Seen
-from .login_store import Login, LoginStore, Record
+from .login_store import Login, LoginStore, News, Record
 from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again
@@ -77,7 +77,7 @@ class _Check:
     visitor: Visitor
     seen: Seen | None
     fresh: bool
-    version: bytes | None
+    version: News
     last: Known | None = None
 
     @property
@@ -126,7 +126,7 @@ class UserCache:
         :raises PermissionDenied: the settings keep this user out.
         :raises CentralAuthError: it cannot be known now; the login stays.
         """
-        version = self._known.version()
+        version = self._known.version_of(login.login_id)
         visitor = visitor_of(*seen)
         known = self._known.get(login.login_id)
         if known is not None and known.seen is None and known.visitor == visitor:

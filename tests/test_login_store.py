@@ -75,9 +75,10 @@ def test_end_all_ends_what_was_and_not_what_comes(app: Flask, store: LoginStore)
     first = begin(store)
     with app.test_request_context():
         of_bob = begin(store, BOB)
-    before = store.version()
+    before = store.news()
     store.end_all("1")
-    assert store.version() != before
+    # Every login is looked at again.
+    assert store.version_of(of_bob.login_id, store.news()) != store.version_of(of_bob.login_id, before)
     assert store.live(first) is None
     assert store.live(of_bob) is not None
     second = begin(store)
@@ -87,10 +88,30 @@ def test_end_all_ends_what_was_and_not_what_comes(app: Flask, store: LoginStore)
 
 
 @pytest.mark.usefixtures("request_")
+def test_the_end_of_a_login_is_news_for_few_others(app: Flask, store: LoginStore) -> None:
+    """A busy site's logouts must not make every worker read every record again."""
+    with app.test_request_context():
+        mine = begin(store, BOB)
+    others = []
+    for _ in range(40):
+        with app.test_request_context():
+            others.append(begin(store))
+    before = store.news()
+    assert all(other.version == store.version_of(other.login_id, before) for other in others)
+    store.end(mine)
+    after = store.news()
+    assert store.version_of(mine.login_id, after) != mine.version
+    concerned = [other for other in others if store.version_of(other.login_id, after) != other.version]
+    assert len(concerned) < 5
+
+
+@pytest.mark.usefixtures("request_")
 def test_a_login_knows_the_news_of_before_it_began(store: LoginStore) -> None:
     """So that a `logout_user` while it began makes a worker look again."""
     store.end_all("1")
-    assert begin(store).version == store.version() is not None
+    login = begin(store)
+    assert login.version == store.version_of(login.login_id, store.news())
+    assert login.version[0] is not None
 
 
 @pytest.mark.usefixtures("request_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -158,6 +159,49 @@ def test_a_late_answer_of_the_user_before_a_switch_changes_nothing(
     worker.gate.open()
     assert "Set-Cookie" not in slow.result().headers
     assert browser.fetch(f"{url}/who").json() == "bob@example.com"
+
+
+def test_a_session_that_is_written_back_is_no_login(
+    worker: Application, url: str, other_url: str, browser: Browser
+) -> None:
+    """By whatever: another program, a replica that had missed the logout, an engine without conditions."""
+    browser.get(f"{url}/private")
+    copy = Browser(cookies=browser.cookies.copy())
+    assert copy.fetch(f"{other_url}/api").status == 200
+    sid = sid_of(browser)
+    session = worker.stored(sid)
+    assert session is not None
+    browser.submit(f"{url}/api/auth/logout")
+    ended = time.monotonic()
+    worker.store(sid, session)
+    assert copy.fetch(f"{url}/api").status == 401
+    worker.store(sid, session)
+    while copy.fetch(f"{other_url}/api").status != 401:
+        assert time.monotonic() - ended < 1.0
+        worker.store(sid, session)
+
+
+def test_a_logout_is_final_before_centralauth_has_answered(
+    engine: StoreEngine,
+    make_worker: MakeWorker,
+    live_server: RunServer,
+    browser: Browser,
+    threads: ThreadPoolExecutor,
+    emulator: Emulator,
+) -> None:
+    first, second = (
+        live_server(make_worker(engine, CENTRALAUTH_LOGOUT_EVERYWHERE=True).app) for _ in range(2)
+    )
+    browser.get(f"{first.url}/private")
+    copy = browser.cookies.copy()
+    assert browser.fetch(f"{second.url}/api").status == 200
+    upstream = emulator.fail("logout", hang=True)
+    leaving = threads.submit(browser.submit, f"{first.url}/api/auth/logout")
+    upstream.wait()
+    for server in (first, second):
+        assert Browser(cookies=copy).fetch(f"{server.url}/api").status == 401
+    upstream.release()
+    leaving.result()
 
 
 @pytest.mark.parametrize("how", ["logout", "logout_user"])
