@@ -40,8 +40,10 @@ def tampered(service: Service, fault: Fault, callback: Callback) -> Callback:
         return replace(callback, params=_set(callback.params, "code", code))
     if fault.action in ("error", "error_without_state"):
         return replace(callback, params=_error(callback.params, options, fault.action))
-    if fault.action == "pass":
+    if fault.action in ("pass", "twice"):
         return callback
+    if fault.action == "login_csrf":
+        return replace(callback, params=_of_an_attacker(service, callback, options))
     return replace(callback, params=_ACTS[fault.action](callback.params, options))
 
 
@@ -98,6 +100,12 @@ _ACTS: Final[dict[str, Callable[[Params, dict[str, Any]], Params]]] = {
     "html_in_description": _described("<img src=x onerror=alert(1)><b>Call 555-0100</b>"),
     "old_names": _old_names,
 }
+
+
+def _of_an_attacker(service: Service, callback: Callback, options: dict[str, Any]) -> Params:
+    """Return what an attacker's own login came back with: their code, their state."""
+    code = _foreign_code(service, callback, options)
+    return [("code", code), ("state", service.new_id("state").ljust(43, "0"))]
 
 
 def _foreign_code(service: Service, callback: Callback, options: dict[str, Any]) -> str:

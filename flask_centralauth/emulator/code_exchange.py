@@ -145,7 +145,7 @@ def _redeem(service: Service, code: Code) -> tuple[dict[str, Any], Session]:
     domains = {origin_of(code.redirect_uri) or ""}
     if settings.autologin:
         domains.update(settings.whitelist)
-    session = service.new_session(
+    session = _joined(service, code, domains) or service.new_session(
         user,
         organization,
         domains,
@@ -157,6 +157,18 @@ def _redeem(service: Service, code: Code) -> tuple[dict[str, Any], Session]:
     code.session_id = session.id
     user.last_login = now
     return service.issue_tokens(session, user, organization), session
+
+
+def _joined(service: Service, code: Code, domains: set[str]) -> Session | None:
+    """Return the session that another domain opened with the same login, if it still holds."""
+    if code.login is None:
+        return None
+    opened = [other.session_id for other in service.store.codes.values() if other.login == code.login]
+    for session in (service.store.sessions.get(session_id or "") for session_id in opened):
+        if session is not None and session.active:
+            session.domains |= domains
+            return session
+    return None
 
 
 def _user_by_id(service: Service, user_id: str) -> User:

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, current_app, request
 from ..errors import ErrorCode
 from .api_description import openapi
 from .checks import Refusal
-from .control import add_all, sent_object, the_access
+from .control import add_all, only, sent_object, the_access
 from .faults import Fault, fault_from
 from .lint import lint
 from .masking import entry_view
@@ -86,8 +86,9 @@ def release_fault(number: int) -> Json:
 
 
 def begin_scenario(name: str) -> Json:
-    """Begin a scenario; the faults it put in force."""
-    return {"faults": [fault.to_dict() for fault in play(the_service(), name)]}
+    """Begin a scenario; the faults it put in force. ``seconds``: how far off ``clock_skew`` is."""
+    how = only(sent_object(), seconds=(int, float))
+    return {"faults": [fault.to_dict() for fault in play(the_service(), name, **how)]}
 
 
 def list_requests() -> Json:

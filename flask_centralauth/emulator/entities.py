@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -75,8 +75,17 @@ class User:
             else:
                 self.extra[wire_name] = value
 
-    def to_wire(self, *, base_url: str, affirmed_at: datetime | None) -> dict[str, Any]:
-        """Return the user object of ``CentralAuth: userinfo``."""
+    def to_wire(
+        self, *, base_url: str, affirmed_at: datetime | None, skew: timedelta = timedelta(0)
+    ) -> dict[str, Any]:
+        """Return the user object of ``CentralAuth: userinfo``.
+
+        :param skew: by how much its times are off.
+        """
+
+        def told(moment: datetime | None) -> str | None:
+            return wire_time(moment + skew if moment else None)
+
         return {
             "id": self.id,
             "email": self.email,
@@ -84,10 +93,10 @@ class User:
             "verified": self.verified,
             "blocked": self.blocked,
             "organizationId": self.organization_id,
-            "created": wire_time(self.created),
-            "updated": wire_time(self.updated),
-            "lastLogin": wire_time(self.last_login),
-            "affirmationDate": wire_time(affirmed_at),
+            "created": told(self.created),
+            "updated": told(self.updated),
+            "lastLogin": told(self.last_login),
+            "affirmationDate": told(affirmed_at),
             **self.extra,
         }
 
@@ -143,6 +152,8 @@ class Code:
     device_id: str | None = None
     affirm: bool = False
     session_id: str | None = None
+    #: Codes of one login at several domains open one session.
+    login: str | None = None
 
 
 @dataclass(kw_only=True)

@@ -121,6 +121,10 @@ CALLBACK: Final[dict[str, Kinds]] = {
     "html_in_description": _ERROR,
     "return_to": {"to": _text},
     "old_names": {},
+    #: Somebody else's whole callback: their code, their state.
+    "login_csrf": {"user": _text},
+    #: Once in a hidden frame, then for all to see.
+    "twice": {},
 }
 #: Options without which an action means nothing.
 _NEEDED: Final = {"error": "code", "body": "body", "json": "json", "add_iss": "iss"}

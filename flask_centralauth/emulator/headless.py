@@ -62,7 +62,7 @@ def authorize(
     if reply.status_code == 200 and ATTEMPT_HEADER in reply.headers:
         form = {"deny": "1"} if deny else {"error": str(error)} if error else {"email": user}
         reply = client.post(f"/login/{reply.headers[ATTEMPT_HEADER]}", data=form, **how)
-    if reply.status_code != 302:
+    if "Location" not in reply.headers:
         seen = service.journal[-1] if len(service.journal) else None
         raise LoginRefused(
             seen.error_code if seen else None, seen.message if seen else None, reply.status_code

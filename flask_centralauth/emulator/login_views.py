@@ -14,6 +14,7 @@ from ..protocol import LOGIN_PATH
 from .avatars import avatar_svg
 from .browser_memory import remember, remembered_user
 from .callback_faults import Callback
+from .carrying import carried
 from .checks import Refusal
 from .entities import Attempt, User
 from .login_outcome import PASSKEY_CODES, answered, chosen, live_attempt, refused
@@ -71,7 +72,7 @@ def choose(attempt_id: str) -> Response:
         user = service.user_of(email)
     except ValueError as problem:
         return _page(service, replace(attempt, email=email[:254]), problem=str(problem))
-    return remember(service, _finish(service, attempt, outcome), user)
+    return remember(service, _finish(service, attempt, outcome, carry=True), user)
 
 
 def avatar(user_id: str) -> Response:
@@ -94,13 +95,18 @@ def _decided(service: Service, attempt: Attempt) -> NextLogin | None:
     return NextLogin(user=known.email) if known else None
 
 
-def _finish(service: Service, attempt: Attempt, outcome: NextLogin) -> Response:
+def _finish(service: Service, attempt: Attempt, outcome: NextLogin, *, carry: bool = False) -> Response:
     ip, user_agent = login_device()
     params = answered(service, attempt, outcome, ip=ip, user_agent=user_agent)
     if (entry := the_entry()) is not None:
         entry.email = outcome.user
         entry.error_code = dict(params).get("error")
-    return sent_back(service, Callback(attempt.redirect_uri, params), email=outcome.user)
+    return sent_back(
+        service,
+        Callback(attempt.redirect_uri, params),
+        email=outcome.user,
+        besides=carried(service, attempt, params) if carry else (),
+    )
 
 
 def _refused(service: Service, redirect_uri: str, refusal: Refusal) -> Response:

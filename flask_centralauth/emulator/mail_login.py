@@ -200,11 +200,11 @@ def _wait_for_next(service: Service, email: str) -> str | None:
             ErrorCode.TOO_MANY_REQUESTS,
             f"the next mail to {email} may be asked for in {allowed_at - now:.0f} seconds",
             retry_after=math.ceil(allowed_at - now),
-            facts={"allowedDate": wire_time(moment_of(allowed_at))},
+            facts={"allowedDate": wire_time(moment_of(allowed_at) + service.skew)},
         )
     wait = wait * 2 or service.settings.mail_wait
     service.keep(waits, email.lower(), (now + wait, wait))
-    return wire_time(moment_of(now + wait))
+    return wire_time(moment_of(now + wait) + service.skew)
 
 
 def _new_login(

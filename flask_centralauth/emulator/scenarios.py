@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from .faults import Fault, make_fault
 from .service import Service
 
+USUAL_SKEW: Final = 300
+LARGEST_SKEW: Final = 10 * 365 * 86400
 API_ENDPOINTS: Final = ("discovery", "verify", "userinfo", "logout", "authenticate_direct")
 #: Userinfo answers that have the wrong shape, or the wrong type somewhere.
 CONFUSIONS: Final[tuple[Any, ...]] = (
@@ -47,6 +50,8 @@ def _faults(name: str) -> list[Fault]:
         return [make_fault("userinfo", action=action) for action in _HOSTILE]
     if name == "type_confusion":
         return [make_fault("userinfo", json=value) for value in CONFUSIONS]
+    if name == "login_csrf":
+        return [make_fault("callback", action="login_csrf", times=None)]
     return []
 
 
@@ -60,17 +65,26 @@ SCENARIOS: Final = (
     "rate_limited",
     "hostile",
     "type_confusion",
+    "login_csrf",
     *_ACTS,
 )
 
 
-def play(service: Service, name: str) -> list[Fault]:
+def _skew(seconds: float) -> timedelta:
+    if not abs(seconds) <= LARGEST_SKEW:  # nor NaN
+        raise ValueError(f"a clock is off by at most {LARGEST_SKEW} seconds, not by {seconds}")
+    return timedelta(seconds=seconds)
+
+
+def play(service: Service, name: str, *, seconds: float = USUAL_SKEW) -> list[Fault]:
     """Begin a scenario, and return the faults it put in force.
 
-    ``rotated_secret`` activates a new client secret, ``clock_skew`` moves the clock five
-    minutes ahead; the others are faults on the API. ``hostile`` and ``type_confusion`` are
-    a different wrong answer of userinfo each time.
+    ``rotated_secret`` activates a new client secret, ``clock_skew`` reports times that are
+    off, ``login_csrf`` ends every login with the callback of an attacker's own; the others
+    are faults on the API. ``hostile`` and ``type_confusion`` are a different wrong answer of
+    userinfo each time.
 
+    :param seconds: how far off ``clock_skew`` is, and in which direction.
     :raises ValueError: when there is no such scenario.
     """
     if name not in SCENARIOS:
@@ -79,5 +93,5 @@ def play(service: Service, name: str) -> list[Fault]:
         service.rotate_secret()
         service.activate_secret()
     elif name == "clock_skew":
-        service.clock.advance(300)
+        service.skew = _skew(seconds)
     return [service.faults.add(fault) for fault in _faults(name)]

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from ..errors import ErrorCode
@@ -74,6 +75,8 @@ class Service:
         self.store = Store()
         #: The e-mail of whoever every login page answers with, or None.
         self.autologin: str | None = self._seed_autologin
+        #: By how much the times it reports are off; its own clock is right.
+        self.skew = timedelta(0)
         self.add_organization(self._seed_client_id, self._seed_secret)
         for fields in self._seed_users:
             self.add_user(**fields)
@@ -239,11 +242,11 @@ class Service:
     def user_object(self, user: User, session: Session) -> dict[str, Any]:
         """Return the user as userinfo answers it for a session."""
         affirmed_at = session.affirmed_at or user.affirmation_date or session.created
-        return user.to_wire(base_url=self.public_url, affirmed_at=affirmed_at)
+        return user.to_wire(base_url=self.public_url, affirmed_at=affirmed_at, skew=self.skew)
 
     def issue_tokens(self, session: Session, user: User, organization: Organization) -> dict[str, Any]:
         """Return the answer of verify ("CentralAuth: verify")."""
-        issued = int(self.clock.time())
+        issued = int((self.clock.now() + self.skew).timestamp())
         lifetime = self.settings.max_session_time or None
         claims: dict[str, Any] = {"sessionId": session.id, "iat": issued}
         if lifetime is not None:

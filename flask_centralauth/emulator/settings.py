@@ -95,6 +95,8 @@ class Settings:
     hijack_device_id: bool = True
     #: A person who is logged in here is sent back without a question, to any listed domain.
     autologin: bool = False
+    #: With autologin: a login is carried to the callbacks of the other listed domains.
+    autologin_carry: bool = False
     enable_user_creation: bool = True
     connections: tuple[str, ...] = CONNECTIONS
     max_session_time: int = 86400

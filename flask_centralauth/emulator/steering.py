@@ -88,12 +88,14 @@ class Steering:
         """
         return self.service.faults.fail(endpoint, **how)
 
-    def scenario(self, name: str) -> list[Fault]:
+    def scenario(self, name: str, **how: float) -> list[Fault]:
         """Begin a bundle of faults: ``outage``, ``flaky``, ``slow`` and the others of ``scenarios``.
+
+        ``scenario("clock_skew", seconds=-600)`` says by how much.
 
         :raises ValueError: when there is no such scenario.
         """
-        return play(self.service, name)
+        return play(self.service, name, **how)
 
     def lint(self) -> list[Finding]:
         """Return what is wrong with the client that talks to it, errors first."""

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from flask import Flask, Response, current_app, g, render_template, request
 from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.http import http_date
 
 from ..errors import ErrorCode
 from .checks import Checks, Refusal
@@ -194,14 +195,19 @@ def _code_in(reply: bytes) -> str | None:
 def _harden(response: Response) -> Response:
     """No cache keeps an answer, no page is framed, no script of others runs."""
     headers = response.headers
+    service = the_service()
+    if service.skew:
+        headers["Date"] = http_date(service.clock.now() + service.skew)
     headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "strict-origin")
     ancestors = g.get("frame_ancestors", "'none'")
+    frames = g.get("frame_sources", "'none'")
     nonce = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
     headers.setdefault(
         "Content-Security-Policy",
         f"default-src 'none'; style-src 'self'{nonce}; script-src 'self'; img-src 'self' data:; "
+        f"frame-src {frames}; "
         # No origin here: browsers apply form-action to the redirect back to the application too.
         f"connect-src 'self'; form-action http: https:; base-uri 'none'; frame-ancestors {ancestors}",
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 
 import pytest
 
-from flask_centralauth.emulator import Clock
+from flask_centralauth.emulator import Clock, Emulator
 from flask_centralauth.emulator.clock import read_time, wire_time
+
+from .application import Application
 
 NEW_YEAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
@@ -68,3 +71,28 @@ def test_what_is_no_time_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         read_time(text)
     assert wire_time(None) is None
+
+
+@pytest.mark.parametrize("seconds", [300, -300])
+def test_a_skew_is_in_what_is_told_and_not_in_what_is_checked(
+    application: Application, emulator: Emulator, seconds: int
+) -> None:
+    now = emulator.clock.freeze(datetime(2030, 1, 1, tzinfo=timezone.utc))
+    emulator.configure(max_session_time=60)
+    before = application.token()
+    emulator.scenario("clock_skew", seconds=seconds)
+    told = application.verify(application.code()).json()
+    skewed = now + timedelta(seconds=seconds)
+    assert read_time(told["expires_at"]) == skewed + timedelta(seconds=60)
+    assert told["expires_in"] == 60
+    reply = application.userinfo(before)
+    assert read_time(reply.json()["lastLogin"]) == skewed
+    assert parsedate_to_datetime(reply.headers["Date"]) == skewed
+    emulator.reset()
+    assert "Date" not in application.userinfo("x").headers
+
+
+@pytest.mark.parametrize("seconds", [1e12, float("nan")])
+def test_a_skew_beyond_the_calendar_is_refused(emulator: Emulator, seconds: float) -> None:
+    with pytest.raises(ValueError, match="off by at most"):
+        emulator.scenario("clock_skew", seconds=seconds)

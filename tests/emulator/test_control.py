@@ -215,6 +215,8 @@ def test_scenarios_do_what_they_say(control: Control, application: Application, 
     assert [application.userinfo("x").json() for _ in range(3)] == [[], "text", 0]
     with pytest.raises(ValueError, match="there is no scenario"):
         emulator.scenario("sunshine")
+    control.post("/scenario/clock_skew", {"seconds": -60})
+    assert emulator.service.skew.total_seconds() == -60
 
 
 def test_logins_decided_beforehand(control: Control, application: Application) -> None:
