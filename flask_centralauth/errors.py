@@ -62,6 +62,9 @@ class StartedLogin(Protocol):
     def purpose(self) -> str: ...
 
     @property
+    def redirect_uri(self) -> str: ...
+
+    @property
     def age(self) -> int: ...
 
 

@@ -133,7 +133,9 @@ def _count_failure(state: State) -> int:
     """Count the logins of this browser that failed in a row, and return how many."""
     last = state.attempts.last_outcome(request)
     failures = (last[0] if last else 0) + 1
-    secure = state.callback_url().startswith("https:")
+    # Not asked of callback_url(): that refuses a Host which is none, and here no error may occur.
+    set_url = state.settings.callback_url
+    secure = set_url.startswith("https:") if set_url else request.is_secure
 
     @after_this_request
     def remember(response: Response) -> Response:

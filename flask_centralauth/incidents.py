@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from flask import current_app, request
+from werkzeug.exceptions import SecurityError
 
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
 from .signals import login_failed
@@ -34,7 +35,7 @@ def explain(error: CentralAuthError) -> None:
         **error.facts,
     }
     if error.row.about_addresses:
-        error.facts["callback_url"] = sent = printable(state_of().callback_url(), 500)
+        error.facts["callback_url"] = sent = printable(_callback_url(error), 500)
         error.hint = f"{error.hint} The callback URL sent was {sent}"
 
 
@@ -70,6 +71,15 @@ def _level(error: CentralAuthError, status: int) -> int | None:
         # Only a program was shown the id.
         return None if status in _REDIRECTS else logging.INFO
     return logging.WARNING
+
+
+def _callback_url(error: CentralAuthError) -> str:
+    if error.attempt is not None:
+        return error.attempt.redirect_uri
+    try:
+        return state_of().callback_url()
+    except SecurityError as refusal:
+        return f"not known: {refusal.description}"
 
 
 def _told(value: object) -> str:

@@ -22,7 +22,7 @@ def notify(message: str, category: str, *, until_seen: bool = False) -> None:
     :param until_seen: a login that works does not make it untrue, so it stays.
     """
     notice = [category, message]
-    if notice in _flashed():
+    if notice in _entries(FLASHES_KEY):
         return
     unseen = _unseen()
     flash(message, category)
@@ -41,17 +41,21 @@ def clear_notices() -> None:
     if NOTICES_KEY not in session:
         return
     ours = _unseen()
-    kept = [flashed for flashed in session.get(FLASHES_KEY, []) if list(flashed) not in ours]
+    kept = [flashed for flashed in _entries(FLASHES_KEY) if flashed not in ours]
     for key in (NOTICES_KEY, FLASHES_KEY):
         session.pop(key, None)
     if kept:
         session[FLASHES_KEY] = kept
 
 
-def _flashed() -> list[list[str]]:
-    return [list(flashed) for flashed in session.get(FLASHES_KEY, [])]
-
-
 def _unseen() -> list[list[str]]:
-    flashed = _flashed()
-    return [list(notice) for notice in session.get(NOTICES_KEY, []) if list(notice) in flashed]
+    flashed = _entries(FLASHES_KEY)
+    return [notice for notice in _entries(NOTICES_KEY) if notice in flashed]
+
+
+def _entries(key: str) -> list[list[str]]:
+    """Return pairs of category and message, whatever a damaged session holds in their place."""
+    entries = session.get(key)
+    if not isinstance(entries, list):
+        return []
+    return [list(entry) for entry in entries if isinstance(entry, list | tuple) and len(entry) == 2]

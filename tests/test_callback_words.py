@@ -202,3 +202,24 @@ def test_callback_that_comes_too_late_is_told_in_our_own_words(
     assert page.status == 400
     assert NOT_HERE in page.text
     assert "555-0100" not in page.text
+
+
+@pytest.mark.parametrize("host", ["a@b", "a b", "[::1"])
+@pytest.mark.parametrize("code", ["captchaInvalid", "callbackUrlInvalid"])
+def test_host_that_is_none_does_no_harm(make_app: MakeApp, host: str, code: str) -> None:
+    client = make_app().test_client()
+    navigation = {"Accept": "text/html"}
+    started = client.get("/api/auth/login", headers=navigation)
+    state = parse_qs(urlsplit(started.headers["Location"]).query)["state"][0]
+    cookie = started.headers["Set-Cookie"].partition(";")[0]
+    answer = client.get(
+        f"/api/auth/callback?state={state}&error={code}",
+        headers={**navigation, "Host": host, "Cookie": cookie},
+    )
+
+    if code == "captchaInvalid":
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == "/api/auth/login?return_to=/"
+    else:
+        assert answer.status_code == 500
+        assert "centralauth-incident" in answer.text

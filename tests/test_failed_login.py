@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from cachelib import FileSystemCache
-from flask import flash, get_flashed_messages, request, url_for
+from flask import flash, get_flashed_messages, request, session, url_for
 
 from flask_centralauth import LoginError, SessionError, auth_required
 from flask_centralauth.emulator import Emulator
@@ -375,3 +375,21 @@ def test_session_holds_plain_text(make_app: MakeApp, emulator: Emulator) -> None
         }
         for kind in map(type, session["_flashes"][0]):
             assert kind is str
+
+
+@pytest.mark.parametrize("damaged", [5, "x", {}, [5], [["error"]], [["a", "b", "c"]], [[1, 2]], None])
+def test_damaged_notes_in_a_session_do_no_harm(make_site: MakeSite, damaged: object) -> None:
+    site = make_site()
+
+    @site.app.get("/damage")
+    def damage() -> str:
+        session["_centralauth_notices"] = damaged
+        # Of what is not even a list, Flask's own flash() fails.
+        session["_flashes"] = damaged if isinstance(damaged, list) else [["error", "x"]]
+        return ""
+
+    site.get("/damage")
+    site.emulator.next_login(error="captchaInvalid")
+    assert CAPTCHA in site.get("/private").text
+    site.browser.user = "alice@example.com"
+    assert site.get("/private").text == "alice@example.com"
