@@ -130,14 +130,18 @@ class AttemptCookies:
         framed = attempt.embedded and secure
         _set(response, name, value, self._lifetime, secure=secure, framed=framed)
 
-    def find(self, request: Request, state: str) -> Attempt | None:
-        """Return the browser's attempt for a state, or None when it has none."""
-        for secure in (True, False):
-            # Two cookies of one name: a sibling domain may have planted one of them.
-            for value in request.cookies.getlist(self._name(state, secure=secure)):
-                attempt = self._open(value, state)
-                if attempt is not None:
-                    return attempt
+    def find(self, request: Request, state: str, *, redirect_uri: str) -> Attempt | None:
+        """Return the browser's attempt for a state, or None when it has none.
+
+        :param redirect_uri: the callback the browser is at; an attempt counts only there.
+        """
+        # On https only the name with __Host-: another one a sibling domain may have planted.
+        name = self._name(state, secure=redirect_uri.startswith("https:"))
+        # Two cookies of one name: likewise, and one of them may be good.
+        for value in request.cookies.getlist(name):
+            attempt = self._open(value, state)
+            if attempt is not None and attempt.redirect_uri == redirect_uri:
+                return attempt
         return None
 
     def has_unreadable(self, request: Request, state: str) -> bool:

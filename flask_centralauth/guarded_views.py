@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -66,6 +68,17 @@ def is_exempt(endpoint: str) -> bool:
     view = current_app.view_functions.get(endpoint)
     view_class = getattr(view, "view_class", None)
     return bool(getattr(view, PUBLIC, False) or getattr(view_class, PUBLIC, False))
+
+
+def mark_inside_guard(view: Callable[..., Any] | None) -> None:
+    """Note that a function has a guard around it, and every function it wraps itself.
+
+    Whichever of them a route serves, the guard is not asked.
+    """
+    while view is not None:
+        with suppress(AttributeError):
+            setattr(view, INSIDE_GUARD, True)
+        view = getattr(view, "__wrapped__", None)
 
 
 def find_open_views(app: Flask) -> list[str]:

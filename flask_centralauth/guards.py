@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 
 from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
-from .guarded_views import GUARDED, INSIDE_GUARD, PROTECTS, PUBLIC, is_exempt
+from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
 from .identity import Identity, identity
 from .user import User
 
@@ -70,7 +70,7 @@ def auth_required(
             return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
 
         setattr(guarded, GUARDED, True)
-        setattr(view, INSIDE_GUARD, True)
+        mark_inside_guard(view)
         return guarded
 
     return decorate if view is None else decorate(view)

@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -63,9 +63,10 @@ class Callback:
 class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib ships no types
     """Where Authlib's Flask client keeps a started login: in the attempt's cookie."""
 
-    def __init__(self, attempts: AttemptCookies) -> None:
+    def __init__(self, attempts: AttemptCookies, callback_url: Callable[[], str]) -> None:
         super().__init__("centralauth")
         self._attempts = attempts
+        self._callback_url = callback_url
 
     def set_state_data(self, _session: Any, state: str, data: Mapping[str, Any]) -> None:
         # Authlib adds the whole authorization URL, which nothing reads again.
@@ -78,7 +79,7 @@ class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib shi
             return response
 
     def get_state_data(self, _session: Any, state: str) -> dict[str, Any] | None:
-        attempt = self._attempts.find(request, state)
+        attempt = self._attempts.find(request, state, redirect_uri=self._callback_url())
         return None if attempt is None else asdict(attempt)
 
     def clear_state_data(self, _session: Any, state: str) -> None:
@@ -88,12 +89,19 @@ class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib shi
 class LoginFlow:
     """Begins and completes the logins of one application."""
 
-    def __init__(self, settings: Settings, attempts: AttemptCookies, client: CentralAuthClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        attempts: AttemptCookies,
+        client: CentralAuthClient,
+        callback_url: Callable[[], str],
+    ) -> None:
         self._settings = settings
         self._attempts = attempts
         self._client = client
+        self._callback_url = callback_url
         self._oauth = FlaskOAuth2App(
-            AttemptIntegration(attempts),
+            AttemptIntegration(attempts, callback_url),
             name="centralauth",
             client_id=settings.client_id,
             client_secret=settings.client_secret,
@@ -166,7 +174,8 @@ class LoginFlow:
 
         :raises LoginError: a parameter is missing, empty, repeated or out of bounds.
         """
-        if len(query) > MAX_PARAMETERS or not _is_utf8(request.query_string):
+        # Not len(query): that counts one name ten thousand times as one.
+        if sum(map(len, query.listvalues())) > MAX_PARAMETERS or not _is_utf8(request.query_string):
             raise LoginError(ErrorCode.STATE_INVALID, "too many parameters, or no UTF-8")
         state = _single(query, "state", MAX_STATE, ErrorCode.STATE_INVALID)
         code = _single(query, "code", MAX_CODE, ErrorCode.STATE_INVALID)
@@ -184,7 +193,7 @@ class LoginFlow:
 
     def attempt_of(self, callback: Callback) -> Attempt | None:
         """Return the attempt of this browser that vouches for a callback, if any."""
-        return self._attempts.find(request, callback.state)
+        return self._attempts.find(request, callback.state, redirect_uri=self._callback_url())
 
     def forget(self, callback: Callback) -> None:
         """Let the browser drop the attempt: it counts once, whatever comes of it."""

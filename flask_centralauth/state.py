@@ -75,7 +75,7 @@ class State:
 
         with self._lock:
             if self._flow is None:
-                self._flow = LoginFlow(self.settings, self.attempts, self.client)
+                self._flow = LoginFlow(self.settings, self.attempts, self.client, self.callback_url)
         return self._flow
 
     def callback_url(self) -> str:

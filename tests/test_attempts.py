@@ -78,11 +78,20 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return set_clock
 
 
+CALLBACK: Final = "https://app.example/api/auth/callback"
+
+
+def _find(
+    attempts: AttemptCookies, request: Request, state: str, *, redirect_uri: str = CALLBACK
+) -> Attempt | None:
+    return attempts.find(request, state, redirect_uri=redirect_uri)
+
+
 def _attempt(started: int = 1_000_000, **changes: Any) -> Attempt:
     return Attempt(
         **{
             "code_verifier": "v" * 48,
-            "redirect_uri": "https://app.example/api/auth/callback",
+            "redirect_uri": CALLBACK,
             "return_to": "/private?x=1",
             "started": started,
             **changes,
@@ -94,9 +103,27 @@ def test_what_was_sealed_is_found(attempts: AttemptCookies, now: Callable[[float
     jar, state = Jar(), attempts.new_state()
     sealed = _attempt(purpose=AFFIRM, user_id="user-1")
     jar.save(attempts, state, sealed)
-    assert attempts.find(jar.request(), state) == sealed
-    assert attempts.find(jar.request(), attempts.new_state()) is None
-    assert attempts.find(Jar().request(), state) is None
+    assert _find(attempts, jar.request(), state) == sealed
+    assert _find(attempts, jar.request(), attempts.new_state()) is None
+    assert _find(attempts, Jar().request(), state) is None
+
+
+def test_an_attempt_counts_at_its_own_callback_only(
+    attempts: AttemptCookies, now: Callable[[float], None]
+) -> None:
+    jar, state = Jar(), "state"
+    jar.save(attempts, state, _attempt())
+    assert _find(attempts, jar.request(), state, redirect_uri="https://app.example/two/callback") is None
+    assert _find(attempts, jar.request(), state) is not None
+
+
+def test_on_https_only_the_name_no_other_host_can_set_counts(
+    attempts: AttemptCookies, now: Callable[[float], None]
+) -> None:
+    jar, state = Jar(), "state"
+    jar.save(attempts, state, _attempt())
+    jar.cookies = {name.removeprefix("__Host-"): value for name, value in jar.cookies.items()}
+    assert _find(attempts, jar.request(), state) is None
 
 
 @pytest.mark.parametrize(
@@ -107,14 +134,14 @@ def test_its_age(attempts: AttemptCookies, now: Callable[[float], None], age: in
     jar, state = Jar(), "state"
     jar.save(attempts, state, _attempt())
     now(1_000_000 + age)
-    assert (attempts.find(jar.request(), state) is not None) is found
+    assert (_find(attempts, jar.request(), state) is not None) is found
 
 
 def test_the_lifetime_is_a_setting(make: Callable[..., AttemptCookies], now: Callable[[float], None]) -> None:
     attempts, jar = make(CENTRALAUTH_LOGIN_LIFETIME=60), Jar()
     jar.save(attempts, "state", _attempt())
     now(1_000_061)
-    assert attempts.find(jar.request(), "state") is None
+    assert _find(attempts, jar.request(), "state") is None
 
 
 def test_a_changed_cookie_is_none(attempts: AttemptCookies, now: Callable[[float], None]) -> None:
@@ -124,11 +151,11 @@ def test_a_changed_cookie_is_none(attempts: AttemptCookies, now: Callable[[float
     for position in (0, len(value) // 2, len(value) - 2):
         other = "A" if value[position] != "A" else "B"
         jar.cookies[name] = value[:position] + other + value[position + 1 :]
-        assert attempts.find(jar.request(), "state") is None
+        assert _find(attempts, jar.request(), "state") is None
         assert attempts.has_unreadable(jar.request(), "state")
     for junk in ("", "x", ".", "..", "e30.x", "\x80", "a" * 5000):
         jar.cookies[name] = junk
-        assert attempts.find(jar.request(), "state") is None
+        assert _find(attempts, jar.request(), "state") is None
 
 
 def test_a_cookie_of_one_state_is_not_anothers(
@@ -140,7 +167,7 @@ def test_a_cookie_of_one_state_is_not_anothers(
     other.save(attempts, "two", _attempt())
     ((one, _),), ((_, value),) = jar.cookies.items(), other.cookies.items()
     jar.cookies[one] = value
-    assert attempts.find(jar.request(), "one") is None
+    assert _find(attempts, jar.request(), "one") is None
 
 
 @pytest.mark.parametrize(
@@ -160,14 +187,14 @@ def test_another_application_cannot_read_it(
     mine, other, jar = make(), make(**config), Jar()
     state = mine.new_state()
     jar.save(mine, state, _attempt())
-    assert other.find(jar.request(), state) is None
+    assert _find(other, jar.request(), state) is None
     assert not other.is_own_recent_state(state)
     # Even under the name the other one would look for.
     theirs = Jar()
     theirs.save(other, state, _attempt())
     ((name, _),), ((_, value),) = theirs.cookies.items(), jar.cookies.items()
     theirs.cookies[name] = value
-    assert other.find(theirs.request(), state) is None
+    assert _find(other, theirs.request(), state) is None
 
 
 def test_a_replaced_key_still_opens(
@@ -176,10 +203,10 @@ def test_a_replaced_key_still_opens(
     old, new = make(), make(SECRET_KEY="the next secret key, long enough", SECRET_KEY_FALLBACKS=[KEY])
     jar, state = Jar(), old.new_state()
     jar.save(old, state, _attempt())
-    assert new.find(jar.request(), state) is not None
+    assert _find(new, jar.request(), state) is not None
     assert new.is_own_recent_state(state)
     jar.save(new, "next", _attempt())
-    assert old.find(jar.request(), "next") is None, "the newest key signs"
+    assert _find(old, jar.request(), "next") is None, "the newest key signs"
 
 
 def test_the_newest_are_kept(attempts: AttemptCookies, now: Callable[[float], None]) -> None:
@@ -187,7 +214,7 @@ def test_the_newest_are_kept(attempts: AttemptCookies, now: Callable[[float], No
     for number in range(20):
         jar.save(attempts, f"state {number}", _attempt(1_000_000 + number))
         assert len(jar.cookies) <= MAX_ATTEMPTS
-    kept = [number for number in range(20) if attempts.find(jar.request(), f"state {number}")]
+    kept = [number for number in range(20) if _find(attempts, jar.request(), f"state {number}")]
     assert kept == list(range(14, 20))
 
 
@@ -201,7 +228,7 @@ def test_cookies_of_others_are_left_alone(
         jar.save(attempts, f"state {number}", _attempt(1_000_000 + number))
     assert jar.cookies["session"]
     now(1)
-    assert other.find(jar.request(), "theirs") is not None
+    assert _find(other, jar.request(), "theirs") is not None
 
 
 def test_large_ones_make_room(attempts: AttemptCookies, now: Callable[[float], None]) -> None:
@@ -211,7 +238,7 @@ def test_large_ones_make_room(attempts: AttemptCookies, now: Callable[[float], N
         long = "".join(random.Random(number).choices(string.ascii_letters, k=800))
         jar.save(attempts, f"state {number}", _attempt(1_000_000 + number, return_to=f"/{long}"))
         assert sum(map(len, jar.cookies.values())) <= MAX_COOKIE_BYTES
-    assert attempts.find(jar.request(), "state 5") is not None
+    assert _find(attempts, jar.request(), "state 5") is not None
 
 
 def test_forgetting_one(attempts: AttemptCookies, now: Callable[[float], None]) -> None:
@@ -221,8 +248,8 @@ def test_forgetting_one(attempts: AttemptCookies, now: Callable[[float], None]) 
     response = Response()
     attempts.forget(response, jar.request(), "one")
     jar.store(response)
-    assert attempts.find(jar.request(), "one") is None
-    assert attempts.find(jar.request(), "two") is not None
+    assert _find(attempts, jar.request(), "one") is None
+    assert _find(attempts, jar.request(), "two") is not None
 
 
 def test_states_are_ones_own(attempts: AttemptCookies, now: Callable[[float], None]) -> None:

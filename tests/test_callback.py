@@ -416,18 +416,23 @@ def test_another_secret_key_is_named(
 
 
 def test_a_key_that_was_replaced_meanwhile(
-    make_app: MakeApp, live_server: RunServer, browser: Browser, emulator: Emulator, tmp_path: Path
+    make_app: MakeApp, live_server: RunServer, emulator: Emulator, tmp_path: Path
 ) -> None:
     folder = tmp_path / "shared"
     old, new = "the old secret key, long enough", "the new secret key, long enough"
-    before = live_server(make_app(instance_path=folder, SECRET_KEY=old))
-    after = live_server(make_app(instance_path=folder, SECRET_KEY=new, SECRET_KEY_FALLBACKS=[old]))
-    browser.get(f"{before.url}/private")
-    login = browser.get(f"{before.url}/api/auth/login?return_to=/private", follow=False).last
-    assert browser.get(f"{after.url}/private").text == "alice@example.com"
+    # Two workers behind one address, which is the one CentralAuth knows.
+    address = "http://workers.localhost"
+    config: dict[str, Any] = {"CENTRALAUTH_CALLBACK_URL": f"{address}/api/auth/callback"}
+    before = live_server(make_app(instance_path=folder, SECRET_KEY=old, **config))
+    config["SECRET_KEY_FALLBACKS"] = [old]
+    after = live_server(make_app(instance_path=folder, SECRET_KEY=new, **config))
+    browser = Browser(emulator, routes={address: before.url})
+    browser.get(f"{address}/private")
+    login = browser.get(f"{address}/api/auth/login?return_to=/private", follow=False).last
+    browser.routes[address] = after.url
+    assert browser.get(f"{address}/private").text == "alice@example.com"
     callback = _callback_of(login, browser, emulator)
-    # CentralAuth gets the redirect URI of the start: two ports stand for two workers here.
-    page = browser.get(callback.replace(before.url, after.url), follow=False)
+    page = browser.get(callback, follow=False)
     assert (page.status, page.headers["Location"]) == (303, "/private")
 
 

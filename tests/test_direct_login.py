@@ -348,7 +348,7 @@ def test_other_logins_need_their_verifier(
     with app.test_request_context(
         base_url=server.url, headers={"Cookie": browser.cookies.header(server.url)}
     ):
-        attempt = attempts.find(request, state)
+        attempt = attempts.find(request, state, redirect_uri=f"{server.url}/api/auth/callback")
         response = app.response_class()
         attempts.save(response, request, state, replace(attempt, code_verifier=""))
     for header in response.headers.getlist("Set-Cookie"):

@@ -425,10 +425,6 @@ def test_a_guard_above_the_route(make_target: MakeTarget) -> None:
 
 
 @attack(99)
-@pytest.mark.xfail(
-    strict=True,
-    reason="auth_required marks the function it wraps, not the ones that one wraps (__wrapped__)",
-)
 def test_a_guard_above_the_route_and_another_decorator(make_target: MakeTarget) -> None:
     target = make_target(PROPAGATE_EXCEPTIONS=False)
     _open_view(target.app, _logging)

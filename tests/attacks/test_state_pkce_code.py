@@ -166,10 +166,6 @@ def test_a_login_started_at_another_client(
 
 
 @attack(7)
-@pytest.mark.xfail(
-    strict=True,
-    reason="attempts.find does not compare the attempt's redirect_uri with the callback it arrives at",
-)
 def test_a_login_started_at_another_mount_of_the_same_client(
     make_app: MakeApp, live_server: RunServer, emulator: Emulator
 ) -> None:
@@ -210,7 +206,6 @@ def test_malformed_callbacks(target: Target, query: str) -> None:
 
 
 @attack(8)
-@pytest.mark.xfail(strict=True, reason="login_flow.read counts the names of parameters, not the parameters")
 def test_one_parameter_ten_thousand_times(target: Target) -> None:
     url = target.start()
     assert_refused(target.browser.get(url + "&a=1" * 10_000, follow=False))
@@ -359,10 +354,6 @@ def test_cookie_tossing_of_made_up_values(https_target: Target) -> None:
 
 
 @attack(16)
-@pytest.mark.xfail(
-    strict=True,
-    reason="attempts.find also accepts the name without __Host- on https, which a sibling domain can set",
-)
 def test_cookie_tossing_of_the_attackers_own_attempt(https_target: Target) -> None:
     """The attacker's whole attempt, signature and all, under the name a sibling domain may set."""
     attacker, victim = _at_https(https_target, BOB), _at_https(https_target, ALICE)
