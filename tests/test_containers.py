@@ -71,11 +71,6 @@ def test_the_reader_refuses_what_is_no_such_yaml() -> None:
             compose(text)
 
 
-def test_a_yaml_library_reads_the_same() -> None:
-    yaml = pytest.importorskip("yaml")
-    assert yaml.safe_load((FOLDER / "compose.yaml").read_text()) == compose()
-
-
 def recipe() -> list[tuple[str, str]]:
     """The instructions of the recipe with their arguments."""
     text = (FOLDER / "Dockerfile").read_text().replace("\\\n", " ")

@@ -31,10 +31,11 @@ _SIGNS_CERTIFICATES: Final = x509.KeyUsage(
 )
 
 
-def server_context(kind: str) -> tuple[ssl.SSLContext, str]:
+def server_context(kind: str, *, host: str | None = None) -> tuple[ssl.SSLContext, str]:
     """Return what a server needs, and the authority's certificate (PEM) for clients.
 
     :param kind: ``good`` for this machine, ``expired``, or ``wrong_host``.
+    :param host: a further host name that the good one is for.
     :raises ValueError: when there is no such kind.
     """
     if kind not in KINDS:
@@ -50,17 +51,35 @@ def server_context(kind: str) -> tuple[ssl.SSLContext, str]:
     )
     leaf = (
         _builder(_name("CentralAuth emulator"), authority_name, leaf_key, expired=kind == "expired")
-        .add_extension(x509.SubjectAlternativeName(_hosts(kind)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_hosts(kind, host)), critical=False)
         # Python 3.13 and later refuse a chain without it (RFC 5280 §4.2.1.1).
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )
         .sign(authority_key, hashes.SHA256())
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _context()
     _load(context, leaf, leaf_key)
     return context, _pem(authority)
+
+
+def context_of(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return what a server needs to show a certificate from a file.
+
+    :raises ValueError: when the two files are no such pair.
+    """
+    context = _context()
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as problem:
+        raise ValueError(f"{certificate} and {key} are no certificate and its key: {problem}") from None
+    return context
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _name(text: str) -> x509.Name:
@@ -83,11 +102,20 @@ def _builder(
     )
 
 
-def _hosts(kind: str) -> list[x509.GeneralName]:
+def _hosts(kind: str, host: str | None) -> list[x509.GeneralName]:
     if kind == "wrong_host":
         return [x509.DNSName("somewhere-else.example")]
     addresses = [ipaddress.ip_address(text) for text in ("127.0.0.1", "::1")]
-    return [x509.DNSName("localhost"), *(x509.IPAddress(address) for address in addresses)]
+    further = [x509.DNSName(host)] if host and host.isascii() and not _is_address(host) else []
+    return [x509.DNSName("localhost"), *further, *(x509.IPAddress(address) for address in addresses)]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _load(context: ssl.SSLContext, leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

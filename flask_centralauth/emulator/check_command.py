@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--emulator",
         metavar="URL",
-        default="http://127.0.0.1:9797",
+        default=DEFAULT_EMULATOR,
         help="the emulator's (default %(default)s)",
     )
     add("--prefix", default="/api/auth", help="where the login routes are (default %(default)s)")

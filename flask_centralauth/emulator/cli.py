@@ -6,20 +6,25 @@ import argparse
 import ipaddress
 import json
 import os
+import signal
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .certificates import context_of
 from .check_command import check
 from .clock import read_time
+from .commands import COMMANDS, run
 from .emulator import Emulator
 from .entities import checked_email
 from .faults import fault_from
 from .origins import is_origin, origin_of
 from .scenarios import SCENARIOS
-from .seed_file import UsageError, client_of, read_seed_file
+from .seed_file import UsageError, client_of, merged, read_seed_file
 from .service import DEFAULT_USERS, SeedUser
+from .state_file import read_state, write_state
 
 DEFAULT_PORT: Final = 9797
 USAGE_ERROR: Final = 2
@@ -30,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m flask_centralauth.emulator",
         description="Run a local CentralAuth for development. It keeps everything in memory.",
-        epilog="check URL instead tries well-known attacks on a running application; see check --help.",
+        epilog="Or a command, with a --help of its own: check (an application), token, curl, export, import.",
     )
     add = options.add_argument
     add(
@@ -44,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     add("--public-url", metavar="URL", help="where browsers reach it, when that is not http://HOST:PORT")
     add("--internal-url", metavar="URL", help="where applications reach it, when that is another address")
     add("--user", action="append", default=[], metavar="EMAIL", help="a user to offer; repeat for more")
+    add("--config", type=Path, metavar="FILE", help="JSON or TOML with client, whitelist, settings, users")
+    add("--state", type=Path, metavar="FILE", help="go on from this file, and write it at the end")
     add("--users", type=Path, metavar="FILE", help="JSON file with users, or with settings and users")
     add("--autologin", metavar="EMAIL", help="answer every login with this user, without a page")
     add("--client", metavar="ID:SECRET", help="client id and secret (default: a fresh secret)")
@@ -54,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="ORIGIN",
         help="origin that may log in; repeat for more",
     )
+    add("--tls", action="store_true", help="answer on https, with a certificate made for this run")
+    add("--cert", type=Path, metavar="FILE", help="answer on https with this certificate; needs --key")
+    add("--key", type=Path, metavar="FILE", help="the certificate's key")
     add("--mode", choices=["strict", "compat"], help="compat also accepts what the official clients send")
     add("--login-ip", metavar="IP", help="record every login with this address")
     add("--no-hijack-protection", action="store_true", help="do not compare address and browser")
@@ -71,26 +81,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the emulator until it is interrupted, or ``check`` an application; return the exit status."""
+    """Run the emulator until it is interrupted, or one of the commands; return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["check"]:
+    command = arguments[0] if arguments else ""
+    if command == "check":
         return check(arguments[1:])
-    options = parser().parse_args(arguments)
+    if command in COMMANDS:
+        return run(command, arguments[1:])
+    return _serve(parser().parse_args(arguments))
+
+
+def _serve(options: argparse.Namespace) -> int:
     try:
         emulator = emulator_from(options)
         emulator.start()
+        said = "" if options.quiet else greeting(emulator)
     except UsageError as problem:
         return _complain(str(problem))
     except OSError as problem:
         return _complain(f"cannot answer on {options.host}:{options.port}: {problem.strerror}; try --port 0")
-    if not options.quiet:
-        print(greeting(emulator), flush=True)
+    if said:
+        print(said, flush=True)
     if options.port == 0:
         print(f"PORT={emulator.port}", flush=True)
+    # What stops a container is an end as good as Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         emulator.wait()
     except KeyboardInterrupt:
         emulator.stop()
+    if options.state:
+        try:
+            write_state(options.state, emulator.export())
+        except UsageError as problem:
+            return _complain(str(problem))
     return _graded(emulator) if options.exit_on_lint else 0
 
 
@@ -102,7 +126,9 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
     refuse_production(os.environ)
     _refuse_remote(options.host, options.allow_remote)
     _check_addresses(options)
-    seed_file = read_seed_file(options.users) if options.users else {}
+    seed_file: dict[str, Any] = {}
+    for path in filter(None, (options.config, options.users)):
+        seed_file = merged(seed_file, read_seed_file(path))
     client_id, secret = client_of(options.client, seed_file)
     settings = _settings(options, seed_file)
     whitelist = [*seed_file.get("whitelist", ()), *options.whitelist]
@@ -124,13 +150,24 @@ def emulator_from(options: argparse.Namespace) -> Emulator:
             show_secrets=options.show_secrets,
             log=options.log,
             settings=settings,
+            tls=_tls(options),
         )
+        if options.state and options.state.exists():
+            emulator.load(read_state(options.state))
         if options.autologin:
             emulator.service.start_with_autologin(checked_email(options.autologin))
         _begin_badly(emulator, options)
     except (ValueError, TypeError) as problem:
         raise UsageError(str(problem)) from problem
     return emulator
+
+
+def _tls(options: argparse.Namespace) -> str | ssl.SSLContext | None:
+    if bool(options.cert) != bool(options.key):
+        raise UsageError("--cert and --key belong together")
+    if options.cert:
+        return context_of(options.cert, options.key)
+    return "good" if options.tls else None
 
 
 def _settings(options: argparse.Namespace, seed_file: Mapping[str, Any]) -> dict[str, object]:
@@ -172,6 +209,7 @@ def greeting(emulator: Emulator) -> str:
     lines = [
         f"CentralAuth emulator on {emulator.url}  (Ctrl+C stops it)",
         *([f"Dashboard: {emulator.url}/_emulator/ui"] if "control" in emulator.app.blueprints else []),
+        *([f"Authority to trust: {_kept(emulator.ca_certificate)}"] if emulator.ca_certificate else []),
         "",
         "Settings for your application:",
         *(f"  {name}={value}" for name, value in emulator.config.items()),
@@ -179,6 +217,21 @@ def greeting(emulator: Emulator) -> str:
     if not emulator.settings.whitelist:
         lines += ["", "Every origin may log in; --whitelist ORIGIN restricts that."]
     return "\n".join(lines)
+
+
+def _kept(certificate: str) -> Path:
+    """Write the authority's certificate where people find it, and return where.
+
+    :raises UsageError: when it cannot be written.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flask_centralauth"
+    path = folder / "emulator-authority.pem"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(certificate)
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {problem.strerror}") from problem
+    return path
 
 
 def refuse_production(environment: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -37,7 +38,8 @@ class Emulator(Steering):
     :param control: whether the control API and the dashboard exist.
     :param control_token: what a caller of them must present, as bearer token or password.
     :param tls: answer on https with a ``good`` certificate (``ca_certificate`` is the one
-        to trust, as PEM), or one that clients must refuse: ``expired``, ``wrong_host``.
+        to trust, as PEM), or one that clients must refuse: ``expired``, ``wrong_host``;
+        or with a certificate of your own, in an ``SSLContext``.
     :param seed: makes identifiers and dice the same in every run.
     :param settings: further fields of :class:`~.settings.Settings`.
     :raises ValueError: naming what is wrong with them.
@@ -61,7 +63,7 @@ class Emulator(Steering):
         control_token: str | None = None,
         show_secrets: bool = False,
         log: bool = False,
-        tls: str | None = None,
+        tls: str | ssl.SSLContext | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         wanted: dict[str, object] = {
@@ -87,10 +89,10 @@ class Emulator(Steering):
         self._address = (host, port)
         self._public_url = public_url
         self._log = log
-        self._tls: ssl.SSLContext | None = None
         self.ca_certificate: str | None = None
-        if tls is not None:
-            self._tls, self.ca_certificate = server_context(tls)
+        if isinstance(tls, str):
+            tls, self.ca_certificate = server_context(tls, host=urlsplit(public_url or "").hostname)
+        self._tls = tls
         self._server: Server | None = None
 
     # Running

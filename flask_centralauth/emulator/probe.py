@@ -7,10 +7,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import requests
 
-from .control import CONTROL_HEADER
+from .control_client import SECONDS, ControlClient, NoEmulator
 from .origins import origin_of
 
-SECONDS: Final = 15
 BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
 
 
@@ -84,9 +83,7 @@ class Probe:
         #: What the visitors so far keep open.
         self.opened: list[requests.Session] = []
         self._prefix = prefix
-        self._headers = {CONTROL_HEADER: "1"}
-        if control_token:
-            self._headers["Authorization"] = f"Bearer {control_token}"
+        self._control = ControlClient(emulator, token=control_token)
 
     def send_home(self) -> None:
         """Close what the visitors so far keep open."""
@@ -101,15 +98,9 @@ class Probe:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """Ask the emulator."""
         try:
-            reply = requests.request(
-                method, f"{self.emulator}/_emulator{path}", json=body, headers=self._headers, timeout=SECONDS
-            )
-            answer = reply.json()
-        except (requests.RequestException, ValueError) as problem:
-            raise CannotProbe(f"there is no emulator at {self.emulator}: {type(problem).__name__}") from None
-        if reply.status_code >= 400:
-            raise CannotProbe(f"the emulator says: {answer.get('message')}")
-        return answer
+            return self._control.ask(method, path, body)
+        except NoEmulator as problem:
+            raise CannotProbe(str(problem)) from None
 
     def authorized(self, login_url: str, user: str) -> str:
         """Log in at the emulator, and return the callback URL."""

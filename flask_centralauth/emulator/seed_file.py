@@ -15,16 +15,18 @@ class UsageError(Exception):
 
 
 def read_seed_file(path: Path) -> dict[str, Any]:
-    """Return client, whitelist, settings and users of a JSON file.
+    """Return client, whitelist, settings and users of a JSON file, or a TOML one by its name.
 
     :raises UsageError: when it cannot be read.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = _toml(text, path) if path.suffix == ".toml" else json.loads(text)
     except OSError as problem:
         raise UsageError(f"cannot read {path}: {problem.strerror}") from problem
     except (ValueError, RecursionError) as problem:
-        raise UsageError(f"{path} is not JSON: {problem}") from problem
+        kind = "TOML" if path.suffix == ".toml" else "JSON"
+        raise UsageError(f"{path} is not {kind}: {problem}") from problem
     if isinstance(value, list):
         value = {"users": value}
     if not isinstance(value, dict):
@@ -39,6 +41,26 @@ def read_seed_file(path: Path) -> dict[str, Any]:
         if not isinstance(user, str) and not (isinstance(user, dict) and "email" in user):
             raise UsageError(f"{path}: a user is an e-mail address or an object with email, not {user!r}")
     return value
+
+
+def _toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:
+        raise UsageError(f"{path}: TOML needs Python 3.11; write it as JSON") from None
+    return tomllib.loads(text)
+
+
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two files as one; where both say something the second counts, and lists continue."""
+    result = dict(one)
+    for name, value in other.items():
+        before = result.get(name)
+        if isinstance(value, list):
+            result[name] = [*(before or ()), *value]
+        else:
+            result[name] = {**(before or {}), **value}
+    return result
 
 
 def client_of(option: str | None, seed_file: Mapping[str, Any]) -> tuple[str, str | None]:

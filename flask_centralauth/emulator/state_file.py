@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from .clock import read_time, wire_time
 from .entities import Session
+from .seed_file import UsageError
 from .service import Service
 
 VERSION: Final = 1
@@ -43,6 +48,36 @@ def import_state(service: Service, state: Mapping[str, Any]) -> None:
         raise ValueError(f"this is no exported state: {problem!r}") from None
     with service.lock:
         service.store, service.settings = scratch.store, scratch.settings
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return what :func:`write_state` has written.
+
+    :raises UsageError: when the file cannot be read.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise UsageError(f"cannot read {path}: {problem.strerror}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path} is not JSON: {problem}") from problem
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no exported state")
+    return value
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write an exported state, for its owner's eyes only; the file is the old or the new one.
+
+    :raises UsageError: when the file cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(state, file, indent=2)
+        Path(name).replace(path)
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {problem.strerror}") from problem
 
 
 def _load(service: Service, state: Mapping[str, Any]) -> None:
