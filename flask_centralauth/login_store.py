@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -137,7 +138,9 @@ class LoginStore:
         self._guard.bind(session, until=login.until, companions=(key,))
         self._guard.regenerate(session)
         if previous is not None:
-            self._end_record(previous)
+            # The new login stands: the session of the one before is gone.
+            with suppress(ServiceUnavailable):
+                self._end_record(previous)
         return login
 
     def claimed_id(self) -> str | None:

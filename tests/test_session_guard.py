@@ -16,7 +16,7 @@ from flask import Flask, current_app, session
 from flask_session import Session
 from flask_session.cachelib import CacheLibSessionInterface
 
-from flask_centralauth import CentralAuth, ConfigurationError
+from flask_centralauth import CentralAuth, ConfigurationError, ErrorCode, ServiceUnavailable
 from flask_centralauth.emulator import Emulator
 
 from .browser_client import Browser
@@ -267,6 +267,73 @@ def test_default_prefixes_keep_applications_apart(emulator: Emulator, tmp_path: 
     assert cookie is not None
     clients[1].set_cookie("session", cookie.value)
     assert clients[1].get("/add/pear").json == ["pear"]
+
+
+def test_what_comes_after_the_end_of_a_session_somebody_else_ended_is_dropped(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """A message for the one who has left would come with a cookie that replaces their successor's."""
+    app = bare_app(emulator, tmp_path)
+    CentralAuth(app)
+    guard: Any = app.session_interface
+    client = app.test_client()
+    client.get("/add/apple")
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+
+    def end_and_say_so() -> Any:
+        guard.discard(session)
+        session.clear()
+        session["message"] = "You are signed out."
+        response = app.response_class()
+        guard.save_session(app, session._get_current_object(), response)  # type: ignore[attr-defined]
+        return response.headers.get("Set-Cookie")
+
+    with app.test_request_context(headers={"Cookie": f"session={cookie.value}"}):
+        client.get("/clear")
+        assert end_and_say_so() is None
+    client.get("/add/apple")
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    with app.test_request_context(headers={"Cookie": f"session={cookie.value}"}):
+        # The one who ended it is told, under a new id.
+        assert cookie.value not in end_and_say_so()
+
+
+class RefusesOnce:
+    """An engine that does not take the next session, and works again after that."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.refused = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        if not self.refused:
+            self.refused = True
+            raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the test says so", retry_after=5)
+        self._engine.put(key, value, ttl)
+
+
+def test_a_login_whose_session_was_not_stored_is_none(
+    emulator: Emulator, tmp_path: Path, live_server: RunServer, browser: Browser
+) -> None:
+    """Also when the store is well again a moment later, at the end of the same request."""
+    app = bare_app(emulator, tmp_path)
+    CentralAuth(app)
+    url = live_server(app).url
+    browser.get(f"{url}/add/apple")
+    guard: Any = app.session_interface
+    guard.engine = RefusesOnce(guard.engine)
+    answer = browser.get(f"{url}/api/auth/login?return_to=/add/pear")
+    assert answer.status == 503
+    assert browser.fetch(f"{url}/api/auth/user").json() is None
+    # What the visitor had is still there.
+    assert browser.get(f"{url}/add/plum").text == '["apple","plum"]\n'
+    browser.get(f"{url}/api/auth/login?return_to=/add/pear")
+    assert browser.fetch(f"{url}/api/auth/user").json()["email"] == "alice@example.com"
 
 
 def test_extension_of_a_short_life(emulator: Emulator, tmp_path: Path) -> None:

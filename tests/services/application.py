@@ -150,6 +150,12 @@ class Application:
             session.clear()
             return "cleared"
 
+        @app.get("/slow/logout")
+        def slow_logout() -> str:
+            self.centralauth.logout()
+            self.gate.wait_here()
+            return "logged out"
+
         @app.get("/rotate")
         def rotate() -> str:
             self.guard.regenerate(session)

@@ -181,7 +181,21 @@ def test_a_session_that_is_written_back_is_no_login(
         worker.store(sid, session)
 
 
-def test_a_logout_is_final_before_centralauth_has_answered(
+def test_a_logout_is_final_before_its_request_ends(
+    worker: Application, url: str, other_url: str, browser: Browser, threads: ThreadPoolExecutor
+) -> None:
+    browser.get(f"{url}/private")
+    copy = Browser(cookies=browser.cookies.copy())
+    assert copy.fetch(f"{other_url}/api").status == 200
+    leaving = held(threads, worker, lambda: browser.tab().get(f"{url}/slow/logout"))
+    for server in (other_url, url):
+        assert copy.fetch(f"{server}/api").status == 401
+    worker.gate.open()
+    leaving.result()
+    assert browser.cookies.get("session") is None
+
+
+def test_a_request_that_learns_late_that_its_login_is_over_disturbs_nobody(
     engine: StoreEngine,
     make_worker: MakeWorker,
     live_server: RunServer,
@@ -189,19 +203,22 @@ def test_a_logout_is_final_before_centralauth_has_answered(
     threads: ThreadPoolExecutor,
     emulator: Emulator,
 ) -> None:
-    first, second = (
-        live_server(make_worker(engine, CENTRALAUTH_LOGOUT_EVERYWHERE=True).app) for _ in range(2)
-    )
-    browser.get(f"{first.url}/private")
-    copy = browser.cookies.copy()
-    assert browser.fetch(f"{second.url}/api").status == 200
-    upstream = emulator.fail("logout", hang=True)
-    leaving = threads.submit(browser.submit, f"{first.url}/api/auth/logout")
-    upstream.wait()
-    for server in (first, second):
-        assert Browser(cookies=copy).fetch(f"{server.url}/api").status == 401
-    upstream.release()
-    leaving.result()
+    """CentralAuth's "no" about Alice comes when Bob is already in: neither message nor cookie for him."""
+    url = live_server(make_worker(engine, CENTRALAUTH_USER_TTL=0).app).url
+    browser.get(f"{url}/private")
+    check = emulator.fail("userinfo", hang=True, error_code="sessionExpired")
+    slow = threads.submit(browser.tab().get, f"{url}/private", follow=False)
+    check.wait()
+    browser.submit(f"{url}/api/auth/logout")
+    browser.user = "bob@example.com"
+    assert browser.get(f"{url}/private").text == "bob@example.com"
+    sid = sid_of(browser)
+    check.release()
+    answer = slow.result()
+    assert answer.status in (302, 401)
+    assert not [cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("session=")]
+    assert sid_of(browser) == sid
+    assert browser.fetch(f"{url}/who").json() == "bob@example.com"
 
 
 @pytest.mark.parametrize("how", ["logout", "logout_user"])
