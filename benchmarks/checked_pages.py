@@ -43,12 +43,12 @@ class CheckedPages:
         self.waits = self.app.config["SESSION_TYPE"] == "redis"
         self.state: State = state_of(self.app)
 
-    def sign_in(self, number: int, token: str = "a.b.c.d.e") -> str:
+    def sign_in(self, number: int, *, token: str = "a.b.c.d.e", user_id: str | None = None) -> str:
         """Log one more person in, as the callback does, and return their session's cookie."""
         interface: Any = self.app.session_interface
         user = parse_user(
             {
-                "id": f"user_{number:06}",
+                "id": user_id or f"user_{number:06}",
                 "email": f"person{number}@example.com",
                 "gravatar": f"https://gravatar.example/avatar/{number:032}",
                 "verified": True,
@@ -82,6 +82,16 @@ class CheckedPages:
             # A copy: a server makes a new environment for each request.
             for _ in self.app.wsgi_app(dict(environ), expect_page):
                 pass
+
+    def status_of(self, environ: Environ) -> str:
+        """Answer one page visit, whatever the answer is."""
+        found: list[str] = []
+
+        def start(status: str, *_rest: object) -> Any:
+            found.append(status)
+
+        list(self.app.wsgi_app(dict(environ), start))
+        return found[0]
 
     def close(self) -> None:
         self._folder.cleanup()

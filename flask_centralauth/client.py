@@ -10,7 +10,9 @@ RFC 9700 §4.12 (no redirects), RFC 9110 §10.2.3 (Retry-After).
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 MAX_TOKEN: Final = 8 * 1024
 #: A service that says more is still looked at now and then: it may be back before.
 LONGEST_RETRY_AFTER: Final = 300
+#: The part of the timeout after which a call is a slow one.
+SLOW_PART: Final = 0.2
 
 _ERROR_CODE: Final = re.compile(r"[A-Za-z]{1,64}")
 #: How the codes begin that say definitely that a login is over.
@@ -95,6 +99,8 @@ class CentralAuthClient:
         #: Calls made, and those that failed for reasons of the service or the network.
         self.calls = 0
         self.failures = 0
+        #: When calls began, by process and thread, which makes one at a time.
+        self._under_way: dict[tuple[int, int], float] = {}
         #: What Authlib makes its sessions with.
         self.token_session = partial(TokenSession, self._ask)
 
@@ -150,6 +156,16 @@ class CentralAuthClient:
         """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
         return self._send("GET", url, headers=headers, wants_json=False)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether some call has waited so long that who need not ask had better not join it."""
+        long_ago = time.monotonic() - self._settings.timeout * SLOW_PART
+        # What a parent was waiting for when it forked never ends in the child.
+        here = os.getpid()
+        return any(
+            process == here and began < long_ago for (process, _), began in self._under_way.copy().items()
+        )
+
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
         return self._ask("POST", self._settings.base_url + path, data=token.encode(), **parts)
 
@@ -171,12 +187,16 @@ class CentralAuthClient:
                 facts={"asked": False},
             )
         self.calls += 1
+        caller = (os.getpid(), threading.get_ident())
+        self._under_way[caller] = time.monotonic()
         try:
             reply = self.transport.send(method, url, **parts)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             self._failed(None)
             # The exception holds the request with token and secret: only names go on.
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
+        finally:
+            del self._under_way[caller]
         if _wait_of_one_address(reply):
             # Attack: asking for mails until nobody can be checked any more.
             self.breaker.succeeded()

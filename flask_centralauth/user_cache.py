@@ -163,6 +163,9 @@ class UserCache:
         if self._settings.user_ttl == 0:
             return self._ask(check)
         fallback = None if check.fresh else check.fallback
+        if fallback is not None and self._client().is_slow:
+            # One worker waits for a service that hangs, not one after the other.
+            return fallback.outdated()
         answer = self._flights.run(
             (check.login.login_id, check.visitor),
             lambda: self._lead(check),
@@ -242,19 +245,17 @@ class UserCache:
         return self._known.keep(self._fact(check, record.user, checked))
 
     def _fact(self, check: _Check, user: User, checked: float) -> Known:
-        login = check.login
-        over = math.inf if login.until is None else time.monotonic() + login.until - time.time()
         fresh_until = checked + self._settings.user_ttl
         return Known(
-            login,
-            identity=Identity(user, login),
-            stale=Identity(user.stale(), login),
+            check.login,
+            identity=Identity(user, check.login),
+            stale=Identity(user.stale(), check.login),
             visitor=check.visitor,
             seen=check.seen,
             version=check.version,
             checked=checked,
-            fresh_until=min(fresh_until, over),
-            usable_until=min(fresh_until + self._settings.stale_grace, over),
+            fresh_until=fresh_until,
+            usable_until=fresh_until + self._settings.stale_grace,
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 from flask_centralauth.breaker import FIRST_PAUSE, LONGEST_PAUSE, THRESHOLD, Breaker
 
 from .browser_client import Browser
-from .checked_site import CheckedSite, MakeCheckedSite, at_once
+from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once
 
 pytest_plugins = ("tests.checked_fixtures",)
 
@@ -339,3 +339,31 @@ def test_only_the_one_who_finds_out_waits(make_checked_site: MakeCheckedSite) ->
     site.recover()
     assert answers.get(timeout=4) == 200
     assert site.asked == 1
+
+
+def test_nobody_joins_a_call_that_hangs_who_need_not(make_checked_site: MakeCheckedSite) -> None:
+    """Before three calls have failed the breaker is closed: not one worker after the other may wait."""
+    site = make_checked_site(CENTRALAUTH_TIMEOUT=2)
+    people = [Browser(site.emulator, user=user) for user in ("alice@example.com", "bob@example.com")]
+    for person in people:
+        assert person.get(f"{site.url}/private").status == 200
+    site.emulator.requests.clear()
+    site.expire()
+    held = site.fail(hang=True)
+    first = Running(site.fetcher(browser=people[0]))
+    held.wait()
+    client = site.app.extensions["centralauth"].client
+    slow = threading.Event()
+    while not client.is_slow:
+        slow.wait(0.05)
+    assert people[1].fetch(f"{site.url}/who").json() == {"email": "bob@example.com", "stale": False}
+    assert site.asked == 1
+    with pytest.MonkeyPatch.context() as child:
+        child.setattr("os.getpid", lambda: -1)
+        assert not client.is_slow
+    # Who has to have an answer asks all the same.
+    fresh = Running(site.fetcher("/fresh", browser=people[1]))
+    site.emulator.requests.wait_for("userinfo", count=2)
+    site.recover()
+    assert [first.result().status, fresh.result().status] == [200, 200]
+    assert not client.is_slow

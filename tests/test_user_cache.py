@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 from flask import session
 
-from flask_centralauth import known_logins, user_cache
+from flask_centralauth import known_logins, single_flight, user_cache
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once
@@ -226,6 +229,49 @@ def test_a_page_below_protect_that_wants_a_fresh_answer_waits_too(
     alice.email = "alice.new@example.com"
     site.recover()
     assert asking.result().status == 200
+    assert fresh.result().json()["email"] == "alice.new@example.com"
+
+
+def test_with_zero_parallel_requests_ask_each(make_checked_site: MakeCheckedSite) -> None:
+    """Not one of them goes on with what another one was told."""
+    site = make_checked_site(CENTRALAUTH_USER_TTL=0)
+    site.log_in()
+    site.fail(hang=True)
+    asking = [Running(site.fetcher()) for _ in range(4)]
+    site.emulator.requests.wait_for("userinfo", count=4)
+    site.recover()
+    assert [running.result().status for running in asking] == [200] * 4
+
+
+def test_a_fresh_answer_is_not_replaced_by_an_old_one(
+    site: CheckedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It joins a check that turns out to be another worker's, and has to ask itself."""
+    logins = site.app.extensions["centralauth"].logins
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def taken(*_args: object) -> bool:
+        arrived.set()
+        go_on.wait(10)
+        return False
+
+    joined, true = threading.Event(), single_flight._result
+
+    def join(*args: Any) -> Any:
+        joined.set()
+        return true(*args)
+
+    site.expire()
+    monkeypatch.setattr(logins, "reserve", taken)
+    monkeypatch.setattr(single_flight, "_result", join)
+    ordinary = Running(site.fetcher())
+    arrived.wait(10)
+    fresh = Running(site.fetcher("/fresh"))
+    (alice,) = (user for user in site.emulator.users if user.email == "alice@example.com")
+    alice.email = "alice.new@example.com"
+    assert joined.wait(10)
+    go_on.set()
+    assert ordinary.result().json()["email"] == "alice@example.com"
     assert fresh.result().json()["email"] == "alice.new@example.com"
 
 
