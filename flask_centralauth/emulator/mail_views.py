@@ -34,7 +34,7 @@ def authenticate_direct() -> Response:
 def follow(login_id: str) -> Response:
     """A link from the mailbox: here, on the other device, or first a question."""
     service = the_service()
-    login = open_link(service, login_id, request.values.get("token", ""))
+    login = open_link(service, login_id, _token())
     if (entry := the_entry()) is not None:
         entry.email = login.email
     asks = login.kind == "challenge" or login.method == "userPick"
@@ -52,8 +52,14 @@ def follow(login_id: str) -> Response:
 
 def undo_login(login_id: str) -> Response:
     """The link for a person who did not ask for the mail."""
-    undo(the_service(), login_id, request.args.get("token", ""))
+    undo(the_service(), login_id, _token())
     return _message("Undone", "This login cannot be used any more; a session it opened is ended.")
+
+
+def _token() -> str:
+    """Return the link's token; two different ones are none."""
+    sent = set(request.values.getlist("token"))
+    return sent.pop() if len(sent) == 1 else ""
 
 
 def ask_on_page(service: Service, attempt: Attempt, email: str) -> Response:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -135,6 +138,99 @@ def test_rough_control_calls_are_answered(path: str, body: object) -> None:
         visit = emulator.app.test_client().get("/login", query_string=application.login_params())
         assert visit.status_code < 500
     application.http.close()
+
+
+def _routes() -> list[tuple[str, str, tuple[str, ...]]]:
+    """Every route with each of its methods and the names of its arguments."""
+    rules = Emulator().app.url_map.iter_rules()
+    return sorted(
+        (rule.rule, method, tuple(sorted(rule.arguments)))
+        for rule in rules
+        for method in (rule.methods or set()) - {"OPTIONS"}
+        # An answer without end.
+        if rule.endpoint != "control.events"
+    )
+
+
+ROUTES = _routes()
+PARAMETERS = st.dictionaries(
+    st.sampled_from(
+        "client_id redirect_uri state code code_challenge code_verifier token email embed affirm app_id "
+        "device_id translations theme_settings error_message domain number where mail mail_login deny error "
+        "connection passkey captcha endpoint kind since to user form_token".split()
+    ),
+    TEXT,
+    max_size=5,
+)
+
+
+def test_every_route_is_known() -> None:
+    paths = {path for path, _, _ in ROUTES}
+    assert {"/login", "/login/<attempt_id>", "/login_attempt/<login_id>", "/api/v1/verify"} <= paths
+    assert {"/api/v1/authenticate_direct", "/_emulator/users", "/_emulator/ui"} <= paths
+
+
+@settings(ROUGH, max_examples=200)
+@given(
+    route=st.sampled_from(ROUTES),
+    arguments=st.lists(TEXT, min_size=2, max_size=2),
+    query=PARAMETERS,
+    form=PARAMETERS,
+    body=st.none() | st.binary(max_size=60) | JSON,
+    headers=st.sampled_from([{}, {"X-Emulator-Control": "1"}, {"Authorization": "Basic ===="}]),
+    in_basic=st.booleans(),
+)
+def test_no_route_breaks_or_logs_anybody_in(
+    route: tuple[str, str, tuple[str, ...]],
+    arguments: list[str],
+    query: dict[str, str],
+    form: dict[str, str],
+    body: Any,
+    headers: dict[str, str],
+    in_basic: bool,
+) -> None:
+    emulator = Emulator(whitelist=[ORIGIN])
+    path, method, names = route
+    for name, value in zip(names, arguments, strict=False):
+        path = re.sub(rf"<(\w+:)?{name}>", quote(value.encode("utf-8", "replace"), ""), path)
+    how: dict[str, Any] = {"data": dict(wire(list(form.items())))}
+    if isinstance(body, bytes):
+        how = {"data": body}
+    elif body is not None:
+        how = {"data": json.dumps(body), "content_type": "application/json"}
+    auth = (emulator.client_id, emulator.client_secret) if in_basic else None
+    reply = emulator.app.test_client().open(
+        path, method=method, query_string=dict(wire(list(query.items()))), headers=headers, auth=auth, **how
+    )
+    assert reply.status_code < 500
+    assert "code=" not in reply.headers.get("Location", "")
+    assert not emulator.sessions or path == "/_emulator/token"
+
+
+@ROUGH
+@given(data=st.data())
+def test_a_mangled_mail_link_logs_nobody_in(data: st.DataObject) -> None:
+    emulator = Emulator(whitelist=[ORIGIN])
+    client = emulator.app.test_client()
+    asked = client.post(
+        "/api/v1/authenticate_direct",
+        json={"email": "alice@example.com", "redirect_uri": f"{ORIGIN}/callback", "state": "s" * 43},
+        auth=(emulator.client_id, emulator.client_secret),
+    )
+    assert asked.status_code == 200
+    mail = emulator.mailbox.latest()
+    for link in (mail.link, mail.undo_link):
+        parts = urlsplit(link)
+        if data.draw(st.booleans()):
+            query = wire(mangled({"token": query_of(link)["token"]}, data))
+            reply = client.get(parts.path, query_string=_multi(query))
+        else:
+            wrong = quote(data.draw(TEXT.filter(bool)).encode("utf-8", "replace"), "")
+            reply = client.get(f"/login_attempt/{wrong}?{parts.query}")
+        assert 400 <= reply.status_code < 500
+    # Nothing of this has spoiled the real one.
+    reply = client.get(urlsplit(mail.link).path, query_string=urlsplit(mail.link).query)
+    assert "code=" in reply.headers["Location"]
 
 
 def _multi(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
