@@ -73,7 +73,7 @@ class CheckedPages:
     def visit(self, path: str, cookie: str) -> Environ:
         """The WSGI environment of a page visit."""
         headers = {"Cookie": f"session={cookie}", "User-Agent": USER_AGENT, "Accept": "text/html"}
-        environ: Environ = EnvironBuilder(path, headers=headers).get_environ()
+        environ: Environ = EnvironBuilder(path, headers=list(headers.items())).get_environ()
         return {**environ, "REMOTE_ADDR": ADDRESS}
 
     def serve(self, visits: Iterable[Environ]) -> None:
