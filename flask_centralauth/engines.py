@@ -95,10 +95,12 @@ class RedisEngine:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        # A cluster has the keys on several servers.
+        self._read_many = getattr(client, "mget_nonatomic", None) or client.mget
 
     def get_many(self, *keys: str) -> list[bytes | None]:
         # GET for one key: the command an operator looks for in the statistics.
-        return [self._client.get(keys[0])] if len(keys) == 1 else list(self._client.mget(keys))
+        return [self._client.get(keys[0])] if len(keys) == 1 else list(self._read_many(keys))
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
         self._client.set(key, value, ex=ttl)
