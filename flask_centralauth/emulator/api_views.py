@@ -91,7 +91,9 @@ def client_challenge(client_id: str) -> dict[str, Any]:
         ErrorCode.ORGANIZATION_ID_MISSING,
         f"there is no organization {client_id[:80]!r}",
     )
-    return {"nonce": service.new_id("nonce"), "challenge": service.new_id("nonce")}
+    nonce = service.new_id("nonce")
+    service.keep(service.store.nonces, nonce, True)
+    return {"nonce": nonce, "challenge": service.new_id("nonce")}
 
 
 def deeplink() -> Response:

@@ -17,6 +17,7 @@ from ..errors import ErrorCode
 from ..protocol import THEME_KEYS, TRANSLATION_KEYS
 from .checks import Checks
 from .entities import Attempt, Organization
+from .native_assertion import check_assertion
 from .origins import is_callback_url, origin_of, whitelisted
 from .service import Service
 
@@ -102,6 +103,8 @@ def check_request(
             ErrorCode.ENTITY_INVALID,
             f"there is no native application {query['app_id'][:80]!r} with this redirect_uri",
         )
+        if settings.native_assertion:
+            check_assertion(service, query, checks)
     return Attempt(
         id=service.new_id("attempt"),
         organization_id=organization.id,

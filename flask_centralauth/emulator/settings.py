@@ -120,6 +120,8 @@ class Settings:
     expect_logout_everywhere: bool = False
     #: Native applications as ``app_id redirect_uri``; they log in without a secret.
     native_apps: tuple[str, ...] = ()
+    #: They also send a ``client_assertion``, as desktop applications do.
+    native_assertion: bool = False
     #: HTTP status by error code; 400 for a code that is not listed.
     statuses: dict[str, int] = field(
         default_factory=lambda: {str(code): n for code, n in DEFAULT_STATUS.items()}

@@ -35,4 +35,6 @@ class Store:
     calls: dict[str, deque[float]] = field(default_factory=dict)
     #: By cookie: the id of who is logged in with that browser.
     browsers: dict[str, str] = field(default_factory=dict)
+    #: Given to desktop applications and not used yet.
+    nonces: dict[str, bool] = field(default_factory=dict)
     next_logins: deque[NextLogin] = field(default_factory=deque)

@@ -54,6 +54,30 @@ def test_it_runs_and_says_what_an_application_needs() -> None:
     assert "/_emulator/ui" in said
 
 
+def test_from_its_start_to_the_first_login_it_works_for_less_than_a_second() -> None:
+    before = os.times()
+    command = [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--quiet"]
+    process = subprocess.Popen([*command, "--autologin", "a@example.com"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = f"http://127.0.0.1:{process.stdout.readline().strip().partition('=')[2]}"
+    query = {
+        "client_id": "emulator",
+        "response_type": "code",
+        "redirect_uri": "http://localhost:5000/api/auth/callback",
+        "state": "s" * 43,
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+    }
+    reply = requests.get(f"{url}/login", params=query, allow_redirects=False, timeout=20)
+    assert "code=" in reply.headers["Location"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    after = os.times()
+    spent = sum(after[2:4]) - sum(before[2:4])
+    print(f"processor time from start to the first answered login, and the end: {spent:.2f} s")
+    assert 0 < spent < 1
+
+
 def test_options_become_an_emulator(tmp_path: Path) -> None:
     seed_file = tmp_path / "seed.json"
     seed_file.write_text(
