@@ -197,10 +197,7 @@ class CentralAuthClient:
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
         finally:
             del self._under_way[caller]
-        if _wait_of_one_address(reply):
-            # Attack: asking for mails until nobody can be checked any more.
-            self.breaker.succeeded()
-        elif reply.status == 429 or reply.status >= 500 or (wants_json and not _is_json(reply)):
+        if _is_outage(reply, wants_json=wants_json):
             self._failed(_retry_after(reply))
         else:
             self.breaker.succeeded()
@@ -219,6 +216,17 @@ def _names(failure: BaseException) -> str:
         names.append(type(link).__name__)
         link = link.__cause__ or link.__context__
     return ", ".join(names)
+
+
+def _is_outage(reply: Reply, *, wants_json: bool) -> bool:
+    """Say whether a reply tells of the service, and not of the one request it answers."""
+    if reply.status == 429:
+        # Attack: asking for mails until nobody can be checked any more.
+        return _wait_of_one_address(reply) is None
+    if 400 <= reply.status < 500:
+        # Attack: sending what a firewall refuses with a page of its own, for the same end.
+        return False
+    return reply.status >= 500 or (wants_json and not _is_json(reply))
 
 
 def _is_json(reply: Reply) -> bool:

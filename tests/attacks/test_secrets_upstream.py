@@ -428,10 +428,6 @@ def test_silent_logout_failure(
 
 
 @attack(88)
-@pytest.mark.xfail(
-    strict=True,
-    reason="client._send counts any reply that is no JSON as a failure of the service, whatever its status",
-)
 def test_one_persons_refused_requests_are_no_outage(target: Target) -> None:
     """A firewall before CentralAuth refuses requests of one browser with a page of its own: 403, HTML."""
     target.emulator.fail(
