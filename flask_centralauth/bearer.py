@@ -16,7 +16,7 @@ from flask import current_app
 
 from .access_token import is_of_an_emulator, is_well_formed
 from .config import Settings
-from .errors import CentralAuthError, ErrorCode, SessionError
+from .errors import CentralAuthError, ErrorCode, RateLimitError, SessionError
 from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: A token that was refused is not asked about again for so many seconds.
 REFUSAL_SECONDS: Final = 5.0
+#: An address whose tokens were refused so often within so many seconds has to wait.
+MAX_REFUSALS: Final = 20
+COUNTING_SECONDS: Final = 10.0
 
 #: What an answer is kept under: a digest, so that no token stays in memory, and the browser
 #: and device it was given for, so that a stolen token is asked about.
@@ -43,6 +46,8 @@ class BearerUsers:
         self._users: Recent[_Key, User] = Recent(settings.user_ttl)
         # Apart from the users: many invented tokens must not push out the good ones.
         self._refusals: Recent[_Key, CentralAuthError] = Recent(REFUSAL_SECONDS)
+        # One cell per address, so that counting does not make it young again.
+        self._refused: Recent[str | None, list[int]] = Recent(COUNTING_SECONDS)
         self._flights: SingleFlight[User] = SingleFlight()
 
     def user_of(self, token: str, *, domain: str, visitor: Visitor) -> User:
@@ -51,6 +56,7 @@ class BearerUsers:
         :param domain: origin of the application, as whitelisted.
         :raises SessionError: the token is malformed, or CentralAuth does not accept it.
         :raises PermissionDenied: the settings keep this user out.
+        :raises RateLimitError: this address has just brought too many bad tokens.
         :raises ServiceUnavailable: it cannot be known now.
         """
         if not is_well_formed(token):
@@ -64,6 +70,11 @@ class BearerUsers:
         refusal = self._refusals.get(key)
         if refusal is not None:
             raise again(refusal)
+        # Attack: inventing tokens, each of which would cost a call.
+        if (self._refused.get(visitor.ip) or [0])[0] >= MAX_REFUSALS:
+            raise RateLimitError(
+                ErrorCode.TOO_MANY_REQUESTS, "too many bad bearer tokens", retry_after=int(COUNTING_SECONDS)
+            )
         if self._settings.user_ttl == 0:
             return self._ask(key, token, domain)
         return self._flights.run(
@@ -77,10 +88,18 @@ class BearerUsers:
             user = self._client().userinfo(token, domain=domain, visitor=key[1])
         except SessionError as problem:
             self._refusals.put(key, again(problem))
+            self._count_refusal(key[1].ip)
             raise
         check_policy(user, self._settings)
         self._users.put(key, user)
         return user
+
+    def _count_refusal(self, address: str | None) -> None:
+        counted = self._refused.get(address)
+        if counted is None:
+            self._refused.put(address, [1])
+        else:
+            counted[0] += 1
 
     def _emulator_allowed(self) -> bool:
         return current_app.debug or current_app.testing or self._settings.base_is_loopback
