@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 #: What we note beside the application's own keys; never in the session it sees.
 NOTES_KEY: Final = "_centralauth_stored"
+#: Session keys of this package; what is in them is replaced, never changed inside.
+OWN_KEYS: Final = "_centralauth"
+#: Epoch seconds of the year 9999: what is later, or no number, stores cannot count with.
+LAST_MOMENT: Final = 253_402_300_800
 
 
 class CorruptSessionError(Exception):
@@ -21,14 +24,14 @@ class Stored:
 
     :param sid: the id it is stored under; None when it is not.
     :param value: the bytes that are stored, to notice a change deep inside.
-    :param written: epoch seconds.
+    :param due: epoch seconds after which its life is to be extended; None when it is not.
     :param until: epoch seconds after which it must be gone, or None.
     :param companions: keys that live as long as the session.
     """
 
     sid: str | None = None
     value: bytes | None = None
-    written: float = 0.0
+    due: float | None = None
     until: float | None = None
     companions: tuple[str, ...] = ()
     #: This request removed it, so the browser may forget its cookie.
@@ -52,12 +55,11 @@ class SessionEncoding:
         ] or [serializer]
 
     def encode(self, session: Mapping[str, Any], stored: Stored) -> bytes:
-        """Return the bytes of a session as of now.
+        """Return the bytes of a session.
 
         :raises TypeError: the application put something in that cannot be stored.
         """
-        stored.written = time.time()
-        notes = [stored.written, stored.until, stored.companions]
+        notes = [stored.due, stored.until, stored.companions]
         encoded: bytes = self._encoder.encode({**session, NOTES_KEY: notes})
         return encoded
 
@@ -67,14 +69,20 @@ class SessionEncoding:
         :raises CorruptSessionError: these bytes are no session.
         """
         content = self._content(value)
-        written, until, companions = content.pop(NOTES_KEY, (0.0, None, ()))
-        return content, Stored(sid, value, written, until, tuple(companions))
+        written, until, companions = _whole(content.pop(NOTES_KEY, (0.0, None, ())))
+        return content, Stored(sid, value, written, until, companions)
 
-    def differs(self, session: Mapping[str, Any], value: bytes) -> bool:
-        """Say whether a session is no longer what these bytes say, however deep the change."""
+    def is_changed_inside(self, session: Mapping[str, Any], value: bytes) -> bool:
+        """Notice what no dictionary reports: ``session["cart"].append(...)``."""
+        nested = {
+            key: inner
+            for key, inner in session.items()
+            if isinstance(inner, dict | list) and not key.startswith(OWN_KEYS)
+        }
+        if not nested:
+            return False
         content = self._content(value)
-        content.pop(NOTES_KEY, None)
-        return content != dict(session)
+        return any(content.get(key) != inner for key, inner in nested.items())
 
     def _content(self, value: bytes) -> dict[str, Any]:
         for decoder in self._decoders:
@@ -86,3 +94,18 @@ class SessionEncoding:
             if isinstance(content, dict):
                 return content
         raise CorruptSessionError
+
+
+def _whole(notes: Any) -> tuple[float, float | None, tuple[str, ...]]:
+    """Return notes of the types that `SessionEncoding.encode` gives them.
+
+    :raises CorruptSessionError: the record is damaged: no request may fail over it later.
+    """
+    match notes:
+        case [int() | float() as written, None | int() | float() as until, [*companions]]:
+            moments = (written, until or 0.0)
+            if all(0 <= moment < LAST_MOMENT for moment in moments) and all(
+                isinstance(key, str) for key in companions
+            ):
+                return written, until, tuple(companions)
+    raise CorruptSessionError
