@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any, Final
 
 import pytest
+from flask import get_flashed_messages
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_centralauth import ConfigurationError
@@ -18,6 +19,7 @@ from flask_centralauth.signals import user_logged_out
 
 from ..raw_http import PAGE_VISIT, ask
 from .conftest import MakeTarget
+from .mail import add_mail_form, mail_of
 from .marks import attack
 from .target import ALICE, Target
 from .tls import certificate, tls_server
@@ -312,12 +314,31 @@ def test_user_agents(target: Target, agent: str | None) -> None:
     )
 
 
-@attack(86, "device-id is passed on for bearer tokens only.")
+@attack(86, "device-id is passed on for bearer tokens only, whichever of our routes a browser calls.")
 def test_device_id_of_a_web_client(make_target: MakeTarget) -> None:
-    target = make_target(CENTRALAUTH_USER_TTL=0)
-    target.log_in()
-    ask(f"{target.url}/api/data", headers={**target.as_sent_by(), "device-id": "victim"})
-    assert "device-id" not in target.emulator.requests.one("userinfo").headers
+    target = make_target(CENTRALAUTH_USER_TTL=0, CENTRALAUTH_LOGOUT_EVERYWHERE=True)
+    sent = {"device-id": "victim"}
+    target.browser.get(target.start(), headers=sent)
+    target.browser.get(f"{target.url}/private", headers=sent)
+    target.browser.fetch(target.auth("user"), headers=sent)
+    started = target.browser.get(target.auth("affirm"), headers=sent, follow=False)
+    assert "victim" not in str(started.last.location)
+    target.browser.get(target.authorize(started.last, target.browser), headers=sent)
+    target.browser.submit(target.auth("logout"), {}, headers=sent, follow=False)
+    assert {"verify", "userinfo", "logout"} <= set(target.calls())
+    assert not [call.endpoint for call in target.emulator.requests.api if "device-id" in call.headers]
+
+
+@attack(86)
+def test_device_id_of_a_login_by_mail(target: Target) -> None:
+    sent = {"device-id": "victim"}
+    add_mail_form(target.app)
+    link = mail_of(target, target.browser, headers=sent)
+    telephone = target.person()
+    page = telephone.get(link, headers=sent)
+    assert telephone.submit(page.forms[0], headers=sent).text == "public"
+    assert {"authenticate_direct", "verify", "userinfo"} <= set(target.calls())
+    assert not [call.endpoint for call in target.emulator.requests.api if "device-id" in call.headers]
 
 
 BASES: Final = (
@@ -379,7 +400,7 @@ OUTAGES: Final[tuple[dict[str, Any], ...]] = (
 )
 @pytest.mark.parametrize("outage", OUTAGES, ids=str)
 def test_outage_logs_nobody_out(make_target: MakeTarget, outage: dict[str, Any]) -> None:
-    target = make_target(CENTRALAUTH_USER_TTL=0, CENTRALAUTH_STALE_GRACE=0, CENTRALAUTH_TIMEOUT=0.3)
+    target = make_target(CENTRALAUTH_USER_TTL=0, CENTRALAUTH_STALE_GRACE=0, CENTRALAUTH_TIMEOUT=1)
     target.log_in()
     session = target.cookie()
     fault = target.emulator.fail("userinfo", **outage)
@@ -402,29 +423,70 @@ def test_a_code_is_sent_once(target: Target) -> None:
     assert target.calls() == ["verify"]
 
 
-@attack(
-    89, "Signing out here never waits for CentralAuth; when that fails, the person is told and it is logged."
-)
-@pytest.mark.parametrize(
-    "failure", [{"status": 500}, {"action": "reset"}, {"error_code": "tokenInvalid"}], ids=str
-)
-def test_silent_logout_failure(
-    make_target: MakeTarget, caplog: pytest.LogCaptureFixture, failure: dict[str, Any]
-) -> None:
-    target = make_target(CENTRALAUTH_LOGOUT_EVERYWHERE=True)
-    target.log_in()
+def _sign_out(target: Target) -> list[str]:
+    """Sign Alice out by the form; return whom listeners were told of."""
     told: list[str] = []
 
     def out(_app: object, *, user: Any, **_more: object) -> None:
         told.append(user.email)
 
-    target.emulator.fail("logout", **failure)
     page = target.browser.get(target.auth("logout"))
-    with user_logged_out.connected_to(out), caplog.at_level(logging.WARNING, logger="flask_centralauth"):
+    with user_logged_out.connected_to(out):
         target.browser.submit(page.forms[0], follow=False)
+    return told
+
+
+def _add_flashes(target: Target) -> None:
+    """Let `/flashes` show what the application's next page would."""
+    target.app.add_url_rule("/flashes", "flashes", lambda: " ".join(map(str, get_flashed_messages())))
+
+
+@attack(
+    89, "Signing out here never waits for CentralAuth; when that fails, the person is told and it is logged."
+)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"status": 500},
+        {"status": 503},
+        {"action": "reset"},
+        {"hang": True},
+        {"action": "redirect"},
+        {"error_code": "noPermission"},
+    ],
+    ids=str,
+)
+def test_silent_logout_failure(
+    make_target: MakeTarget, caplog: pytest.LogCaptureFixture, failure: dict[str, Any]
+) -> None:
+    target = make_target(CENTRALAUTH_LOGOUT_EVERYWHERE=True, CENTRALAUTH_TIMEOUT=0.5)
+    _add_flashes(target)
+    target.log_in()
+    fault = target.emulator.fail("logout", **failure)
+    with caplog.at_level(logging.WARNING, logger="flask_centralauth"):
+        assert _sign_out(target) == [ALICE]
+    fault.release()
     assert target.who() is None
-    assert told == [ALICE]
     assert "not at CentralAuth" in caplog.text
+    assert "you may still be signed in elsewhere" in target.browser.get(f"{target.url}/flashes").text
+
+
+@attack(89)
+@pytest.mark.parametrize("code", ["tokenInvalid", "sessionInvalid", "sessionExpired", "sessionInactive"])
+def test_a_session_that_was_over_at_centralauth_is_signed_out(
+    make_target: MakeTarget, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """Nothing failed: warnings without a reason teach people to overlook them."""
+    target = make_target(CENTRALAUTH_LOGOUT_EVERYWHERE=True)
+    _add_flashes(target)
+    target.log_in()
+    target.emulator.fail("logout", error_code=code)
+    with caplog.at_level(logging.WARNING, logger="flask_centralauth"):
+        assert _sign_out(target) == [ALICE]
+    assert target.calls() == ["logout"]
+    assert target.who() is None
+    assert "not at CentralAuth" not in caplog.text
+    assert target.browser.get(f"{target.url}/flashes").text == ""
 
 
 @attack(88)
