@@ -69,8 +69,9 @@ class SessionEncoding:
         :raises CorruptSessionError: these bytes are no session.
         """
         content = self._content(value)
-        written, until, companions = _whole(content.pop(NOTES_KEY, (0.0, None, ())))
-        return content, Stored(sid, value, written, until, companions)
+        # What plain Flask-Session wrote says nothing of its age.
+        due, until, companions = _whole(content.pop(NOTES_KEY, (0.0, None, ())))
+        return content, Stored(sid, value, due, until, companions)
 
     def is_changed_inside(self, session: Mapping[str, Any], value: bytes) -> bool:
         """Notice what no dictionary reports: ``session["cart"].append(...)``."""
@@ -96,16 +97,16 @@ class SessionEncoding:
         raise CorruptSessionError
 
 
-def _whole(notes: Any) -> tuple[float, float | None, tuple[str, ...]]:
+def _whole(notes: Any) -> tuple[float | None, float | None, tuple[str, ...]]:
     """Return notes of the types that `SessionEncoding.encode` gives them.
 
     :raises CorruptSessionError: the record is damaged: no request may fail over it later.
     """
     match notes:
-        case [int() | float() as written, None | int() | float() as until, [*companions]]:
-            moments = (written, until or 0.0)
+        case [None | int() | float() as due, None | int() | float() as until, [*companions]]:
+            moments = (due or 0.0, until or 0.0)
             if all(0 <= moment < LAST_MOMENT for moment in moments) and all(
                 isinstance(key, str) for key in companions
             ):
-                return written, until, tuple(companions)
+                return due, until, tuple(companions)
     raise CorruptSessionError

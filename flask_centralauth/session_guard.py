@@ -154,16 +154,18 @@ class SessionGuard(SessionInterface):
             self._extend(app, session, response)
 
     def _is_changed_inside(self, session: Any, stored: Stored) -> bool:
-        """Notice what no dictionary reports: ``session["cart"].append(...)``."""
-        return bool(
-            session.accessed and stored.value is not None and self._encoding.differs(session, stored.value)
+        value = stored.value
+        return (
+            bool(session.accessed) and value is not None and self._encoding.is_changed_inside(session, value)
         )
 
     def _write(self, app: Flask, session: Any) -> bool:
         """Write a session; False when it was in the store and is not any more."""
         stored: Stored = session.centralauth
-        value = self._encoding.encode(session, stored)
-        key, seconds = self._key(session.sid), self._seconds_left(app, stored)
+        seconds = self._seconds_left(app, stored)
+        ends_anyway = stored.until is not None and stored.until <= time.time() + seconds + 1
+        stored.due = None if ends_anyway else time.time() + _step(app)
+        key, value = self._key(session.sid), self._encoding.encode(session, stored)
         if stored.sid is not None:
             return self.engine.replace(key, value, seconds)
         self.engine.put(key, value, seconds)
@@ -172,15 +174,13 @@ class SessionGuard(SessionInterface):
 
     def _is_due(self, app: Flask, stored: Stored) -> bool:
         """Say whether it is this request's turn to extend the session's life."""
-        if stored.sid is None:
-            return False
-        lifetime = app.permanent_session_lifetime.total_seconds()
         now = time.time()
+        if stored.sid is None or stored.due is None or now < stored.due:
+            return False
         with self._lock:
-            extended = max(stored.written, self._extended.get(stored.sid, 0.0))
-            ends_anyway = stored.until is not None and stored.until <= extended + lifetime
-            if ends_anyway or now - extended < min(lifetime / STEPS_PER_LIFE, LONGEST_STEP):
+            if now < self._extended.get(stored.sid, 0.0) + _step(app):
                 return False
+            # Put last, so that the one dropped is the one that waits longest.
             self._extended.pop(stored.sid, None)
             self._extended[stored.sid] = now
             if len(self._extended) > MAX_EXTENDED:
@@ -224,6 +224,11 @@ class SessionGuard(SessionInterface):
 
     def _new_sid(self) -> str:
         return secrets.token_urlsafe(self.inner.sid_length)
+
+
+def _step(app: Flask) -> float:
+    """Return the seconds after which a session's life is extended again."""
+    return min(app.permanent_session_lifetime.total_seconds() / STEPS_PER_LIFE, LONGEST_STEP)
 
 
 def guard_session(app: Flask, settings: Settings) -> SessionGuard:

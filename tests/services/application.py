@@ -74,7 +74,8 @@ class Application:
             opened: Any = session._get_current_object()  # type: ignore[attr-defined]
             encoding = SessionEncoding(self.guard.serializer)
             content = encoding._content(encoding.encode(opened, opened.centralauth))
-            content[NOTES_KEY][0] -= seconds
+            due, *others = content[NOTES_KEY]
+            content[NOTES_KEY] = [due and due - seconds, *others]
             value = self.guard.serializer.encode(content)
             assert self.guard.engine.replace(self.guard.key_prefix + sid, value, left)
 
