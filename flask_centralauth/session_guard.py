@@ -36,6 +36,8 @@ EMBEDDED_FILE: Final = "flask_centralauth.sqlite3"
 STEPS_PER_LIFE: Final = 20
 LONGEST_STEP: Final = 3600
 MAX_EXTENDED: Final = 10_000
+#: A session of these keys alone holds nothing but messages that nobody has read yet.
+MESSAGES: Final = frozenset({"_permanent", "_flashes", "_centralauth_notices"})
 
 
 class UnavailableSession(dict[str, Any], SessionMixin):
@@ -55,10 +57,11 @@ class UnavailableSession(dict[str, Any], SessionMixin):
 class SessionGuard(SessionInterface):
     """Keeps the sessions of a Flask-Session interface; what else it offers passes through."""
 
-    def __init__(self, inner: Any, engine: Engine, application: str) -> None:
+    def __init__(self, inner: Any, engine: Engine, application: str, *, message_lifetime: int) -> None:
         self.inner = inner
         self.engine = engine
         self.application = application
+        self._message_lifetime = message_lifetime
         self._cookie = SessionCookie(inner)
         self._encoding = SessionEncoding(inner.serializer)
         self._extended: dict[str, float] = {}
@@ -162,7 +165,7 @@ class SessionGuard(SessionInterface):
     def _write(self, app: Flask, session: Any) -> bool:
         """Write a session; False when it was in the store and is not any more."""
         stored: Stored = session.centralauth
-        seconds = self._seconds_left(app, stored)
+        seconds = self._seconds_left(app, session)
         ends_anyway = stored.until is not None and stored.until <= time.time() + seconds + 1
         stored.due = None if ends_anyway else time.time() + _step(app)
         key, value = self._key(session.sid), self._encoding.encode(session, stored)
@@ -189,7 +192,7 @@ class SessionGuard(SessionInterface):
 
     def _extend(self, app: Flask, session: Any, response: Response) -> None:
         stored: Stored = session.centralauth
-        seconds = self._seconds_left(app, stored)
+        seconds = self._seconds_left(app, session)
         # Gone meanwhile: its cookie would replace a newer one.
         if not self.engine.touch(self._key(session.sid), seconds):
             return
@@ -199,12 +202,16 @@ class SessionGuard(SessionInterface):
             self._set_cookie(app, session, response)
 
     def _set_cookie(self, app: Flask, session: Any, response: Response) -> None:
-        seconds = self._seconds_left(app, session.centralauth) if session.permanent else None
+        seconds = self._seconds_left(app, session) if session.permanent else None
         self._cookie.set(app, response, session.sid, seconds)
 
-    def _seconds_left(self, app: Flask, stored: Stored) -> int:
+    def _seconds_left(self, app: Flask, session: Any) -> int:
         lifetime = app.permanent_session_lifetime.total_seconds()
-        left = lifetime if stored.until is None else stored.until - time.time()
+        if MESSAGES.issuperset(session):
+            # Anybody can make logins fail: that must not fill the store for a month.
+            lifetime = min(lifetime, self._message_lifetime)
+        until: float | None = session.centralauth.until
+        left = lifetime if until is None else until - time.time()
         return max(1, int(min(left, lifetime)))
 
     def _session(self) -> SessionMixin:
@@ -244,7 +251,9 @@ def guard_session(app: Flask, settings: Settings) -> SessionGuard:
         Session(app)
     interface: Any = app.session_interface
     with app.app_context():
-        guard = SessionGuard(interface, engine_of(interface), app.import_name)
+        guard = SessionGuard(
+            interface, engine_of(interface), app.import_name, message_lifetime=settings.login_lifetime
+        )
     app.session_interface = guard
     app.before_request(lambda: _refuse_unguarded(app, guard))
     return guard

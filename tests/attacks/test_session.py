@@ -293,11 +293,6 @@ def test_session_flood(target: Target) -> None:
 
 
 @attack(32)
-@pytest.mark.xfail(
-    strict=True,
-    reason="a failed login flashes, and that session of an anonymous visitor lives "
-    "PERMANENT_SESSION_LIFETIME",
-)
 def test_failed_logins_leave_nothing_that_lasts(target: Target) -> None:
     for _ in range(5):
         client = target.app.test_client()
