@@ -29,6 +29,7 @@ from .sign_in import begin_login
 from .sign_out import sign_out
 from .state import EXTENSION_KEY, LoginHook, State, state_of
 from .user import AnonymousUser, User
+from .user_cache import Counters
 from .views import create_blueprint
 
 REQUESTS_TO_WATCH: Final = 1000
@@ -89,6 +90,11 @@ class CentralAuth:
         app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
         _serialize_users(app)
         _add_commands(app)
+
+    @property
+    def counters(self) -> Counters:
+        """What the checks of this process cost so far, for the metrics of the current application."""
+        return state_of().users.counters
 
     def on_login(self, hook: H) -> H:
         """Run a function at every login, with the user, before they are in.

@@ -9,8 +9,6 @@ callback", "CentralAuth: verify".
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import re
 import time
@@ -23,6 +21,7 @@ from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
 from flask import Response, after_this_request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 
+from .access_token import is_of_an_emulator
 from .attempts import AFFIRM, BY_MAIL, COOKIE_LOST, Attempt, AttemptCookies
 from .client import CentralAuthClient, Tokens
 from .config import Settings
@@ -31,7 +30,6 @@ from .login_words import encoded, words_of_today
 from .mail_address import is_address
 from .protocol import (
     CALLBACK_ERROR_NAMES,
-    EMULATOR_TOKEN_MARK,
     LOGIN_PATH,
     THEME_KEYS,
     TRANSLATION_KEYS,
@@ -241,7 +239,7 @@ class LoginFlow:
         tokens = self._client.tokens(self._oauth.authorize_access_token())
         # Authlib leaves the token where a debugger page would show it.
         g.pop("_oauth_token_centralauth", None)
-        if _is_emulator_token(tokens.access_token) and not self._emulator_allowed():
+        if is_of_an_emulator(tokens.access_token) and not self._emulator_allowed():
             raise ConfigurationError(
                 ErrorCode.TOKEN_INVALID,
                 "the token was made by an emulator",
@@ -280,16 +278,6 @@ def _reported_error(query: MultiDict[str, str]) -> tuple[str | None, str | None]
                 raise LoginError(ErrorCode.STATE_INVALID, f"the callback has a repeated or malformed {name}")
             return names[0], descriptions[0] if descriptions else None
     return None, None
-
-
-def _is_emulator_token(token: str) -> bool:
-    """Say whether a token's protected header carries the emulator's mark."""
-    header = token.partition(".")[0]
-    try:
-        members = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(members, dict) and EMULATOR_TOKEN_MARK in members
 
 
 def _silence_authlib() -> None:

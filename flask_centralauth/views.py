@@ -196,6 +196,9 @@ def _refuse_without_effect() -> Response | None:
     """Answer what must change nothing before any view runs."""
     if is_prefetch(request):
         return current_app.response_class(status=204)
+    if has_bearer(request) and request.endpoint and not request.endpoint.endswith(".user"):
+        # Who brings a token has no login to start or end; a cookie beside it stays as it is.
+        raise SessionError(ErrorCode.TOKEN_MISSING, "this route is for browsers")
     # Flask runs GET views for HEAD; a link checker would use up a login.
     if request.method == "HEAD" and request.endpoint and not request.endpoint.endswith(".user"):
         rule_methods = {"GET", "OPTIONS"} | ({"POST"} if request.endpoint.endswith(".logout") else set())

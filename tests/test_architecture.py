@@ -31,7 +31,6 @@ MODULE_LINES: Final = 320
 FUNCTION_LINES: Final = 40
 LONG_MODULES: Final = {
     "error_codes": "a table: one row per error code",
-    "user_cache": "the hot path in one piece",
 }
 LONG_FUNCTIONS: Final = {
     "emulator.emulator.__init__": "the constructor's options are its documentation",

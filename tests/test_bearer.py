@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Response, jsonify, session
 
-from flask_centralauth import access_token, auth_required, bearer, current_user
+from flask_centralauth import CentralAuth, access_token, auth_required, bearer, current_user
 from flask_centralauth.emulator import Emulator
 
 from .browser_client import Browser
@@ -354,3 +354,32 @@ def test_a_browser_beside_the_app_notices_nothing(site: CheckedSite) -> None:
     assert visit(site, token).status == 200
     assert browser.get(f"{site.url}/private").text == "alice@example.com"
     assert visit(site, token).json()["email"] == "bob@example.com"
+
+
+# The routes of login are for browsers
+
+
+@pytest.mark.parametrize("route", ["login", "affirm", "callback?code=x&state=y"])
+def test_a_token_starts_and_ends_no_login(site: CheckedSite, route: str) -> None:
+    check_unauthorized(visit(site, token_of(site), f"/api/auth/{route}", Accept="text/html"), "tokenMissing")
+
+
+def test_a_token_signs_out_nobody_whose_cookie_comes_with_it(
+    make_checked_site: MakeCheckedSite, emulator: Emulator
+) -> None:
+    site, browser = make_checked_site(), Browser(emulator)
+    assert browser.get(f"{site.url}/who").status == 200
+    answer = ask(
+        f"{site.url}/api/auth/logout",
+        method="POST",
+        headers={"Authorization": f"Bearer {token_of(site)}", "Cookie": browser.cookies.header(site.url)},
+    )
+    check_unauthorized(answer, "tokenMissing")
+    assert browser.get(f"{site.url}/who").json()["email"] == "alice@example.com"
+
+
+def test_what_checking_cost_can_be_exported(site: CheckedSite) -> None:
+    visit(site, token_of(site))
+    with site.app.app_context():
+        counters = CentralAuth().counters
+    assert (counters.calls, counters.failures, counters.breaker) == (1, 0, "closed")
