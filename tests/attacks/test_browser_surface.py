@@ -1,4 +1,4 @@
-"""Attacks 57 to 68: frames, referrers, prefetching, methods, other origins, and the back button."""
+"""Attacks 57 to 62 and 66 to 68: frames, referrers, methods, other origins, the back button."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from flask import Flask, Response
 from ..browser_page import Hop
 from ..raw_http import PAGE_VISIT, ask
 from .conftest import MakeTarget
+from .mail import add_mail_form, mail_of
 from .marks import attack
-from .target import ALICE, EVIL, Target, assert_refused, query_of
+from .target import ALICE, BOB, EVIL, Target, assert_refused, query_of
 
 #: The values of the catalogue's fourth section, which every answer of ours has.
 EVERYWHERE: Final = {
@@ -24,12 +25,17 @@ EVERYWHERE: Final = {
 }
 
 
-def _assert_headers(hop: Hop) -> None:
-    for name, value in EVERYWHERE.items():
+#: Of the page that leads a callback out of a frame: pages of this very origin may frame it.
+OWN_FRAME: Final = {**EVERYWHERE, "X-Frame-Options": "SAMEORIGIN"}
+
+
+def _assert_headers(hop: Hop, *, own_frame: bool = False) -> None:
+    for name, value in (OWN_FRAME if own_frame else EVERYWHERE).items():
         assert hop.headers.getlist(name) == [value], (hop.url, hop.status, name)
     assert "Cookie" in hop.headers["Vary"]
     if hop.body or hop.location:
-        assert "frame-ancestors 'none'" in hop.headers["Content-Security-Policy"]
+        ancestors = "'self'" if own_frame else "'none'"
+        assert f"frame-ancestors {ancestors}" in hop.headers["Content-Security-Policy"]
     assert not [name for name, _value in hop.headers if name.lower().startswith("access-control-")]
 
 
@@ -66,7 +72,8 @@ def test_headers_over_the_url_map(target: Target, kind: str) -> None:
         assert hop.status < 500
         if hop.status == 405 and method in ("PUT", "TRACE", "POST"):
             continue  # Flask answers before it knows whose route it is: no cookie, no content of ours
-        _assert_headers(hop)
+        breaks_out = kind == "frame" and rule.endswith("/callback") and method == "GET"
+        _assert_headers(hop, own_frame=breaks_out)
         if hop.location is not None:
             assert urlsplit(hop.location).netloc in {
                 urlsplit(target.url).netloc,
@@ -107,14 +114,36 @@ def test_headers_of_a_guards_answers(make_target: MakeTarget) -> None:
             assert hop.headers["X-Frame-Options"] == "DENY"
 
 
-@attack(57, "Every page of ours forbids being framed, twice.")
+@attack(
+    57,
+    "Every page with a button of ours forbids being framed, twice.",
+    decided="the page that leads a callback out of a frame may be framed by this origin; it changes nothing",
+)
 def test_clickjacking(target: Target) -> None:
+    add_mail_form(target.app)
+    question = target.person().get(mail_of(target, target.browser))
+    assert question.forms[0].action == target.auth("confirm")
+    _assert_headers(question.last)
     target.log_in()
     for route in ("logout", "callback", "affirm", "login"):
         _assert_headers(target.browser.get(target.auth(route), follow=False).last)
     framed = target.get("/api/auth/login?embed=1", KINDS["frame"])
     _assert_headers(framed)
     assert framed.status == 401
+
+
+@attack(57)
+@pytest.mark.parametrize("kind", ["iframe", "frame", "embed", "object", "fencedframe"])
+def test_a_question_in_a_frame(target: Target, kind: str) -> None:
+    """In a frame there is no button to press, not even on a page of this origin."""
+    add_mail_form(target.app)
+    link = mail_of(target, target.person(BOB), BOB)
+    target.emulator.requests.clear()
+    framed = target.browser.get(link, headers={**KINDS["frame"], "Sec-Fetch-Dest": kind}, follow=False)
+    _assert_headers(framed.last, own_frame=True)
+    assert not framed.forms
+    assert "Set-Cookie" not in framed.headers
+    assert target.calls() == []
 
 
 @attack(58, "strict-origin on all our answers, and our pages load nothing from elsewhere.")
@@ -190,8 +219,8 @@ def test_prefetch(target: Target, headers: dict[str, str]) -> None:
 def test_other_methods(target: Target, method: str) -> None:
     url = target.start()
     target.emulator.requests.clear()
-    for address in (url, target.auth("login"), target.auth("affirm"), target.auth("logout")):
-        if method == "POST" and address.endswith("logout"):
+    for address in (url, *map(target.auth, ("login", "affirm", "logout", "confirm"))):
+        if method == "POST" and address.endswith(("logout", "confirm")):
             continue
         length = {} if method in ("HEAD", "OPTIONS", "TRACE") else {"Content-Length": "0"}
         answer = ask(address, method=method, headers={**PAGE_VISIT, **length})
@@ -212,31 +241,6 @@ def test_method_override(target: Target, name: str) -> None:
     assert target.who() == ALICE
     answer = ask(f"{target.url}/save", method="POST", headers={name: "OPTIONS", "Content-Length": "0"})
     assert answer.status == 401
-
-
-@attack(63, "There is no embed script that would listen to messages.", state="not offered")
-def test_no_page_listens_to_messages(target: Target) -> None:
-    for route in ("login?embed=1", "logout", "callback?embed=1", "affirm"):
-        page = target.get(f"/api/auth/{route}")
-        assert "postMessage" not in page.text
-        assert "<script" not in page.text
-
-
-@attack(64, "There is no frame that anything would be delegated to.", state="not offered")
-def test_nothing_is_delegated(target: Target) -> None:
-    for route in ("login?embed=1", "logout", "callback?embed=1"):
-        page = target.get(f"/api/auth/{route}")
-        assert "<iframe" not in page.text
-        assert "Permissions-Policy" not in page.headers
-
-
-@attack(65, "In a frame no login starts, and no cookie of ours is ever SameSite=None.", state="not offered")
-def test_no_cookie_is_sent_into_frames(target: Target) -> None:
-    framed = target.get("/api/auth/login?embed=1", {**KINDS["frame"], "Sec-Fetch-Site": "same-origin"})
-    assert framed.status == 401
-    assert "Set-Cookie" not in framed.headers
-    target.browser.get(target.start())
-    assert {cookie.same_site for cookie in target.browser.cookies} == {"lax"}
 
 
 @attack(66, "No CORS header of ours, and other origins may not load our answers as resources.")

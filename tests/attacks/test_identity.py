@@ -21,6 +21,7 @@ from flask.views import MethodView
 from flask_centralauth import CentralAuth, User, auth_required, current_user
 from flask_centralauth.bearer import MAX_REFUSALS
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.signals import user_affirmed
 from flask_centralauth.user import parse_user
 
 from ..browser_client import Browser
@@ -28,6 +29,7 @@ from ..browser_page import Hop
 from ..conftest import MakeApp, RunServer
 from ..raw_http import PAGE_VISIT, ask
 from .conftest import MakeTarget
+from .mail import add_mail_form, mail_of
 from .marks import attack
 from .target import ALICE, BOB, Target, assert_refused, query_of
 from .tls import certificate, tls_server
@@ -93,47 +95,101 @@ def test_email_as_identity(make_target: MakeTarget) -> None:
 def _affirm(target: Target, browser: Browser | None = None) -> str:
     browser = browser or target.browser
     started = browser.get(target.auth("affirm", {"return_to": "/private"}), follow=False)
-    return target.authorize(started.last, browser)
+    assert query_of(started.last.location)["affirm"] == ["1"]
+    url = target.authorize(started.last, browser)
+    assert query_of(url)["affirm"] == ["1"]
+    return url
+
+
+@pytest.fixture
+def affirmed() -> Iterator[list[str | None]]:
+    """Whose affirmations listeners are told of."""
+    told: list[str | None] = []
+
+    def listen(_app: Flask, *, user: User) -> None:
+        told.append(user.email)
+
+    with user_affirmed.connected_to(listen):
+        yield told
+
+
+MARKERS: Final[dict[str, Callable[[str], str]]] = {
+    "kept": lambda url: url,
+    "removed": lambda url: url.replace("&affirm=1", "").replace("affirm=1&", ""),
+    "empty": lambda url: url.replace("affirm=1", "affirm="),
+    "no": lambda url: url.replace("affirm=1", "affirm=0"),
+    "twice": lambda url: f"{url}&affirm=0",
+    "forged": lambda url: f"{url}&purpose=login&user_id=x&return_to=https://evil.example/",
+}
 
 
 @attack(93, "Purpose and expected user are in the signed attempt; whoever else confirms changes nothing.")
-@pytest.mark.parametrize("marker", ["kept", "removed"])
-def test_affirm_as_somebody_else(target: Target, marker: str) -> None:
+@pytest.mark.parametrize("marker", MARKERS)
+def test_affirm_as_somebody_else(target: Target, affirmed: list[str | None], marker: str) -> None:
     target.log_in()
     target.browser.user = BOB
-    url = _affirm(target)
-    if marker == "removed":
-        url = url.replace("&affirm=1", "").replace("affirm=1&", "")
-    page = target.browser.get(url)
+    page = target.browser.get(MARKERS[marker](_affirm(target)))
     assert page.status == 403
     assert target.who() == ALICE
+    assert affirmed == []
 
 
 @attack(93)
-def test_affirm_marker_added(make_target: MakeTarget) -> None:
-    target = make_target()
-    from flask_centralauth.signals import user_affirmed
+@pytest.mark.parametrize("marker", MARKERS)
+def test_affirm_marker_changed(target: Target, affirmed: list[str | None], marker: str) -> None:
+    target.log_in()
+    page = target.browser.get(MARKERS[marker](_affirm(target)))
+    assert (page.text, page.path) == (ALICE, "/private")
+    assert affirmed == [ALICE], "what the attempt was for counts"
 
-    told: list[str] = []
 
-    def affirmed(_app: Flask, *, user: User) -> None:
-        told.append(user.id)
+@attack(93)
+def test_affirm_marker_added(target: Target, affirmed: list[str | None]) -> None:
+    add_mail_form(target.app)
+    target.emulator.configure(mail_wait=0)
+    assert target.browser.get(f"{target.start()}&affirm=1").text == ALICE
+    login = target.browser.get(target.auth("login", "affirm=1&purpose=affirm&user_id=x"), follow=False)
+    assert "affirm" not in query_of(login.last.location)
+    assert target.browser.get(f"{mail_of(target, target.browser)}&affirm=1").status == 200
+    stranger = target.person()
+    question = stranger.get(f"{mail_of(target, target.person())}&affirm=1")
+    stranger.submit(question.forms[0], {"affirm": "1", "purpose": "affirm"})
+    assert target.who(stranger) == ALICE
+    assert affirmed == []
 
-    with user_affirmed.connected_to(affirmed):
-        assert target.browser.get(f"{target.start()}&affirm=1").text == ALICE
-        assert told == []
-        target.browser.get(_affirm(target))
-        assert len(told) == 1
+
+@attack(93)
+@pytest.mark.parametrize("meanwhile", ["signed out", "somebody else signed in"])
+def test_affirm_for_somebody_who_left(target: Target, affirmed: list[str | None], meanwhile: str) -> None:
+    target.log_in()
+    url = _affirm(target)
+    target.browser.submit(target.browser.get(target.auth("logout")).forms[0], follow=False)
+    expected = None
+    if meanwhile == "somebody else signed in":
+        target.browser.user = expected = BOB
+        target.log_in()
+    assert target.browser.get(url).status == 403
+    assert target.who() == expected
+    assert affirmed == []
 
 
 def _now(**ago: float) -> str:
     return (datetime.now(timezone.utc) - timedelta(**ago)).isoformat()
 
 
+def _add_payout(target: Target) -> None:
+    @target.app.get("/payout")
+    @auth_required(affirmed_within=300)
+    def payout() -> str:
+        return "paid"
+
+
 DATES: Final[dict[str, Callable[[], Any]]] = {
     "none": lambda: None,
     "old": lambda: _now(hours=1),
+    "before it was asked for": lambda: _now(minutes=2),
     "future": lambda: _now(hours=-1),
+    "near future": lambda: _now(minutes=-2),
     "no date": lambda: "now",
     "a number": lambda: 1,
     "far": lambda: "9999-12-31T23:59:59-14:00",
@@ -143,13 +199,49 @@ DATES: Final[dict[str, Callable[[], Any]]] = {
 
 @attack(94, "CentralAuth is asked afresh; no date, an old one or one from the future is no affirmation.")
 @pytest.mark.parametrize("date", DATES.values(), ids=list(DATES))
-def test_affirmation_date(target: Target, date: Callable[[], Any]) -> None:
+def test_affirmation_date(target: Target, affirmed: list[str | None], date: Callable[[], Any]) -> None:
     target.log_in()
     url = _affirm(target)
     target.emulator.fail("userinfo", patch={"affirmationDate": date()})
     page = target.browser.get(url)
     assert page.status in (403, 503)
     assert target.who() == ALICE
+    assert affirmed == []
+
+
+@attack(94)
+def test_affirmation_with_what_was_known_before(make_target: MakeTarget, affirmed: list[str | None]) -> None:
+    """A user who is kept for long, and a service that cannot be asked: neither is an affirmation."""
+    target = make_target(CENTRALAUTH_USER_TTL=3600, CENTRALAUTH_STALE_GRACE=3600)
+    _add_payout(target)
+    target.emulator.fail("userinfo", patch={"affirmationDate": _now(hours=1)})
+    target.log_in()
+    assert target.browser.fetch(f"{target.url}/payout").status == 401
+    url = _affirm(target)
+    target.emulator.fail("userinfo", status=503)
+    assert target.browser.get(url).status == 503
+    assert target.browser.fetch(f"{target.url}/payout").status == 401
+    assert affirmed == []
+    assert target.browser.get(_affirm(target)).text == ALICE
+    assert affirmed == [ALICE]
+    assert target.browser.fetch(f"{target.url}/payout").text == "paid"
+
+
+@attack(94)
+def test_affirmation_counts_for_one_login(make_target: MakeTarget) -> None:
+    target = make_target(CENTRALAUTH_USER_TTL=3600)
+    _add_payout(target)
+    other = target.person()
+    for browser in (target.browser, other):
+        target.emulator.fail("userinfo", patch={"affirmationDate": _now(hours=1)})
+        target.log_in(browser)
+    url = _affirm(target)
+    assert target.browser.get(url).text == ALICE
+    assert target.browser.fetch(f"{target.url}/payout").text == "paid"
+    assert other.fetch(f"{target.url}/payout").status == 401
+    target.emulator.requests.clear()
+    assert target.browser.get(url, follow=False).headers["Location"] == "/", "it counts once"
+    assert "verify" not in target.calls()
 
 
 @attack(94)
@@ -158,12 +250,7 @@ def test_affirmation_date(target: Target, date: Callable[[], Any]) -> None:
 )
 def test_a_guard_that_wants_an_affirmation(make_target: MakeTarget, date: Callable[[], Any]) -> None:
     target = make_target(CENTRALAUTH_USER_TTL=0)
-
-    @target.app.get("/payout")
-    @auth_required(affirmed_within=300)
-    def payout() -> str:
-        return "paid"
-
+    _add_payout(target)
     target.log_in()
     target.emulator.fail("userinfo", patch={"affirmationDate": date()}, times=None)
     answer = target.browser.fetch(f"{target.url}/payout")
