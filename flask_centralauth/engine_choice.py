@@ -14,6 +14,15 @@ from .errors import ConfigurationError
 
 log = logging.getLogger("flask_centralauth")
 
+_STORAGE: Final = (
+    "open_session",
+    "save_session",
+    "regenerate",
+    "_retrieve_session_data",
+    "_upsert_session",
+    "_delete_session",
+)
+
 
 def engine_of(session_interface: Any) -> Engine:
     """Return the adapter for the engine a Flask-Session interface uses. Makes no call.
@@ -23,6 +32,12 @@ def engine_of(session_interface: Any) -> Engine:
     :raises ConfigurationError: sessions in the browser's cookie, or an engine that
         cannot keep login records.
     """
+    if overridden := _overridden_storage(type(session_interface)):
+        raise ConfigurationError(
+            message=f"{type(session_interface).__name__} overrides {', '.join(overridden)}, which would not "
+            "be called: sessions are read and written here. What it does to their content, its serializer "
+            "can do (encode and decode)."
+        )
     for name, adapter in _ADAPTERS.items():
         if any(base.__name__ == name for base in type(session_interface).__mro__):
             return adapter(session_interface)
@@ -31,6 +46,16 @@ def engine_of(session_interface: Any) -> Engine:
         "and every worker has to see the same sessions. Use Flask-Session with SESSION_TYPE redis, "
         "memcached, sqlalchemy or cachelib, or leave SESSION_TYPE out for the embedded default."
     )
+
+
+def _overridden_storage(interface_class: type) -> list[str]:
+    """Return the ways to the store that an application's own interface has changed."""
+    return [
+        name
+        for name in _STORAGE
+        for owner in [next((base for base in interface_class.__mro__ if name in vars(base)), None)]
+        if owner is not None and owner.__module__.partition(".")[0] not in ("flask", "flask_session")
+    ]
 
 
 def _redis_engine(interface: Any) -> Engine:

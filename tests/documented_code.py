@@ -25,6 +25,7 @@ centralauth = CentralAuth(app)
 
 _FENCE: Final = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MAKES_APPLICATION: Final = re.compile(r"\bFlask\(")
+_SERVER: Final = re.compile(r"os\.environ\[\"(\w+)\"\]")
 _TEST: Final = re.compile(r"^def test_", re.MULTILINE)
 
 
@@ -36,6 +37,11 @@ class Program:
     line: int
     source: str
     tests: list[str] = field(default_factory=list)
+
+    @property
+    def servers(self) -> list[str]:
+        """The environment variables in which it expects the address of a server."""
+        return sorted(set(_SERVER.findall(self.source)))
 
     @property
     def name(self) -> str:

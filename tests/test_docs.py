@@ -26,7 +26,8 @@ from tests.documented_code import ROOT, Program, pages, programs
 from tests.services.programs import NOT_RUN
 
 DOCS: Final = ROOT / "docs"
-PROGRAMS: Final = [program for page in pages() for program in programs(page)]
+# Those that need a server are run in tests/services.
+PROGRAMS: Final = [program for page in pages() for program in programs(page) if not program.servers]
 Terminal = Callable[[str, str], str]
 TESTED: Final = [program for program in PROGRAMS if program.tests]
 

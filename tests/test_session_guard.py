@@ -134,6 +134,19 @@ def test_the_applications_own_interface_keeps_its_ways(emulator: Emulator, tmp_p
     assert client.get("/add/plum").json == ["plum"]
 
 
+def test_storage_of_ones_own_is_refused_rather_than_passed_by(emulator: Emulator, tmp_path: Path) -> None:
+    """One that encrypts, say: what it should never have stored in the open would be."""
+
+    class Encrypting(CacheLibSessionInterface):  # type: ignore[misc]
+        def _upsert_session(self, *arguments: Any) -> None:
+            raise NotImplementedError
+
+    app = bare_app(emulator, tmp_path)
+    app.session_interface = Encrypting(app, SimpleCache())
+    with pytest.raises(ConfigurationError, match=r"_upsert_session.*serializer"):
+        CentralAuth(app)
+
+
 @pytest.mark.filterwarnings("ignore:The 'use_signer' option is deprecated")
 def test_signed_session_ids(emulator: Emulator, tmp_path: Path) -> None:
     app = bare_app(emulator, tmp_path, SESSION_USE_SIGNER=True)
