@@ -1,0 +1,44 @@
+"""What pyproject.toml promises of versions, and that it can be tried."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT: Final = Path(__file__).parents[1]
+
+#: Older releases have published vulnerabilities that matter here.
+SAFE_FROM: Final = {"flask": "3.1.3", "authlib": "1.6.11", "requests": "2.32.4", "flask-session": "0.7"}
+
+
+def declared() -> dict[str, Version]:
+    """The minimum of every dependency and extra that an application gets."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8").partition("[dependency-groups]")[0]
+    minimums = {}
+    for text in re.findall(r'"([A-Za-z-]+>=[^"]+)"', project):
+        requirement = Requirement(text)
+        (floor,) = (bound for bound in requirement.specifier if bound.operator == ">=")
+        minimums[requirement.name.lower()] = Version(floor.version)
+    return minimums
+
+
+def test_minimums_leave_out_the_known_holes() -> None:
+    minimums = declared()
+    for name, version in SAFE_FROM.items():
+        assert minimums[name] >= Version(version), name
+
+
+def test_the_lowest_set_is_what_is_declared() -> None:
+    """So that `DEPENDENCIES=lowest ./tests/run` tries the promise and nothing else."""
+    pinned = {}
+    for line in (ROOT / "tests" / "lowest.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition("==")
+            pinned[name.lower()] = Version(version)
+    minimums = declared()
+    assert {name: minimums[name] for name in pinned} == pinned
+    assert SAFE_FROM.keys() <= pinned.keys()
