@@ -53,21 +53,22 @@ def attacks() -> dict[int, Attack]:
         for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 for arguments in _calls(function, "attack"):
-                    _add(found, arguments, f"{file.stem}::{function.name}", _reason(function))
+                    said = {name: ast.literal_eval(value) for name, value in arguments.items()}
+                    _add(found, said, f"{file.stem}::{function.name}", _reason(function))
     return found
 
 
-def _calls(function: ast.FunctionDef, name: str) -> Iterator[dict[str, Any]]:
+def _calls(function: ast.FunctionDef, name: str) -> Iterator[dict[str, ast.expr]]:
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == name:
             named = {keyword.arg or "": keyword.value for keyword in decorator.keywords}
             names = ("number", "defence")
-            values = {**dict(zip(names, decorator.args, strict=False)), **named}
-            yield {key: ast.literal_eval(value) for key, value in values.items()}
+            yield {**dict(zip(names, decorator.args, strict=False)), **named}
 
 
 def _reason(function: ast.FunctionDef) -> str | None:
-    return next((str(found["reason"]) for found in _calls(function, "pytest.mark.xfail")), None)
+    marks = _calls(function, "pytest.mark.xfail")
+    return next((str(ast.literal_eval(mark["reason"])) for mark in marks), None)
 
 
 def _add(found: dict[int, Attack], arguments: dict[str, Any], test: str, reason: str | None) -> None:

@@ -175,7 +175,7 @@ def test_two_browsers_press_at_once(target: Target) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         statuses = list(threads.map(press, browsers, forms))
-    assert statuses.count(303) == 1
+    assert set(statuses) <= {303, 400}, "a page of the application, login once more, or an error"
     assert target.calls().count("verify") == 1
     assert sorted(map(str, map(target.who, browsers))) == ["None", "None", "None", ALICE]
 

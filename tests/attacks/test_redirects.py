@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from flask_centralauth import ConfigurationError, auth_required
 from flask_centralauth.redirects import safe_return_to
 
+from ..browser_client import TooManyRedirects
 from ..raw_http import PAGE_VISIT, ask
 from ..test_redirects import ALLOWLIST_BYPASSES, HOSTILE
 from .conftest import MakeTarget
@@ -195,6 +197,26 @@ def test_not_permitted_is_no_reason_to_log_in(target: Target) -> None:
     page = target.browser.get(f"{target.url}/private")
     assert page.status == 403
     assert "Location" not in page.headers
+
+
+@attack(44)
+@pytest.mark.xfail(
+    strict=True,
+    raises=TooManyRedirects,
+    reason="a callback takes an affirmation of 60 seconds ago, which a page that wants a younger one refuses",
+)
+def test_an_affirmation_that_is_never_young_enough(target: Target) -> None:
+    """CentralAuth's clock is a little behind ours."""
+
+    @target.app.get("/vault")
+    @auth_required(affirmed_within=30)
+    def vault() -> str:
+        return "the vault"
+
+    behind = datetime.now(timezone.utc) - timedelta(seconds=45)
+    target.emulator.fail("userinfo", patch={"affirmationDate": behind.isoformat()}, times=None)
+    target.log_in()
+    assert target.browser.get(f"{target.url}/vault").last.location is None
 
 
 SCRIPTS: Final = (
