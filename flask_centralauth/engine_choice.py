@@ -108,6 +108,9 @@ def _sqlalchemy_engine(interface: Any) -> Engine:
             "application's too: reading a session would undo what it has pending. Use a file, or leave "
             "SESSION_TYPE out."
         )
+    # Flask-Session has opened a connection to make its table; processes forked from this one
+    # would share it.
+    engine.dispose()
     return SQLAlchemyEngine(engine, table)
 
 

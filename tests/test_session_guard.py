@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pymemcache
 import pytest
 import redis
@@ -313,6 +314,31 @@ def test_what_comes_after_the_end_of_a_session_somebody_else_ended_is_dropped(
         assert cookie.value not in end_and_say_so()
 
 
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+def test_what_is_in_a_session_survives_both_serializers(
+    emulator: Emulator, tmp_path: Path, live_server: RunServer, browser: Browser, serializer: str
+) -> None:
+    """AT-9.5: a login, an error that is flashed, and what the application put in."""
+    app = bare_app(emulator, tmp_path, SESSION_SERIALIZATION_FORMAT=serializer)
+    CentralAuth(app)
+    url = live_server(app).url
+    browser.get(f"{url}/add/apple")
+    browser.get(f"{url}/api/auth/login")
+    emulator.next_login(error="passkeyDataInvalid")
+    browser.user = None
+    browser.get(f"{url}/api/auth/login")
+    assert browser.get(f"{url}/add/pear").text == '["apple","pear"]\n'
+    cookie = browser.cookies.get("session")
+    assert cookie is not None
+    guard: Any = app.session_interface
+    (value,) = guard.engine.get_many(guard.key_prefix + cookie.value)
+    content = json.loads(value) if serializer == "json" else msgspec.msgpack.decode(value)
+    assert content["_flashes"]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(content)) == content
+    assert json.loads(json.dumps(content)) == content
+    assert browser.fetch(f"{url}/api/auth/user").json()["email"] == "alice@example.com"
+
+
 class RefusesOnce:
     """An engine that does not take the next session, and works again after that."""
 
@@ -351,7 +377,7 @@ def test_a_login_whose_session_was_not_stored_is_none(
 
 def test_extension_of_a_short_life(emulator: Emulator, tmp_path: Path) -> None:
     """A session in use outlives its first life, read only."""
-    app = bare_app(emulator, tmp_path, PERMANENT_SESSION_LIFETIME=timedelta(seconds=2))
+    app = bare_app(emulator, tmp_path, PERMANENT_SESSION_LIFETIME=timedelta(seconds=3))
     CentralAuth(app)
 
     @app.get("/cart")
@@ -362,9 +388,9 @@ def test_extension_of_a_short_life(emulator: Emulator, tmp_path: Path) -> None:
     client.get("/add/apple")
     began = time.monotonic()
     extended = 0
-    while time.monotonic() - began < 3.0:
+    while time.monotonic() - began < 3.5:
         answer = client.get("/cart")
         assert answer.json == ["apple"]
         extended += "Set-Cookie" in answer.headers
         time.sleep(0.02)  # the life of a session is real time
-    assert 10 <= extended <= 31
+    assert 2 <= extended <= 25

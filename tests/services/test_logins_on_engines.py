@@ -79,8 +79,8 @@ def test_logout_user_ends_all_their_logins_within_a_second(
     workers[0].logout_user(next(user.id for user in emulator.users if user.email == "alice@example.com"))
     # At once where it was said.
     assert alices[0].fetch(f"{servers[0].url}/api").status == 401
-    while alices[1].fetch(f"{servers[1].url}/api").status != 401:
-        assert time.monotonic() - ended < 1.0
+    while (asked := time.monotonic()) and alices[1].fetch(f"{servers[1].url}/api").status != 401:
+        assert asked - ended < 1.0
     assert alices[2].fetch(f"{servers[1].url}/api").status == 401
     assert [bob.fetch(f"{server.url}/api").status for server in servers] == [200, 200]
     # It ends what was, not what comes.

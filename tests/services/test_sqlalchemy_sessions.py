@@ -105,6 +105,40 @@ def test_what_the_application_has_flushed_is_not_undone(
     assert site.rows() == 1
 
 
+def test_no_connection_is_open_when_workers_are_forked(site: Site) -> None:
+    """gunicorn --preload: two workers on one connection read each other's answers."""
+    with site.app.app_context():
+        site.database.engine.dispose()
+    settings = {key: site.app.config[key] for key in site.app.config if key.startswith(("CENTRAL", "SECRET"))}
+    app = Flask("another", instance_path=site.app.instance_path)
+    app.config.update(settings, SQLALCHEMY_DATABASE_URI=site.app.config["SQLALCHEMY_DATABASE_URI"])
+    database = SQLAlchemy(app)
+    app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY=database)
+    CentralAuth(app)
+    with app.app_context():
+        pool: Any = database.engine.pool
+        assert (pool.checkedin(), pool.checkedout()) == (0, 0)
+
+
+# Flask-Session's own code, on Python 3.12 and newer.
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")
+def test_expired_rows_are_removed_by_flask_sessions_command(
+    site: Site, live_server: RunServer, browser: Browser
+) -> None:
+    url = live_server(site.app).url
+    browser.get(f"{url}/private")
+    interface: Any = site.app.session_interface
+    with site.app.app_context():
+        for key in ("session:old", "centralauth:old"):
+            interface.engine.put(key, b"value", -1)
+        before = site.database.session.scalar(select(func.count()).select_from(interface.sql_session_model))
+    assert site.app.test_cli_runner().invoke(args=["session_cleanup"]).exit_code == 0
+    with site.app.app_context():
+        after = site.database.session.scalar(select(func.count()).select_from(interface.sql_session_model))
+    assert before - after == 2
+    assert browser.get(f"{url}/private").text == "alice@example.com"
+
+
 def test_a_database_in_memory_is_refused(emulator: Emulator, tmp_path: Path) -> None:
     """Its one connection is the application's too: what we do there would be done to its transaction."""
     app = Flask("application_under_test", instance_path=str(tmp_path))
