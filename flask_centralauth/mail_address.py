@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 MAX_LENGTH: Final = 254
@@ -13,6 +14,16 @@ _ADDRESS: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 def is_address(text: str) -> bool:
     """Say whether a text looks like an e-mail address of a bearable length."""
     return len(text) <= MAX_LENGTH and bool(_ADDRESS.fullmatch(text))
+
+
+def spelled_once(address: str) -> str:
+    """Return one spelling for an address that can be written in many (attack: mail bombing).
+
+    Mail goes to the same mailbox however its domain is written: full-width letters, other
+    dots, soft hyphens, a dot at the end.
+    """
+    local, _, domain = unicodedata.normalize("NFKC", address).replace("\u00ad", "").rpartition("@")
+    return f"{local}@{domain.replace(chr(0x3002), '.').rstrip('.')}".casefold()
 
 
 def masked(address: str) -> str:

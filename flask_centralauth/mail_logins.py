@@ -18,6 +18,7 @@ from typing import Final
 from .attempts import MAIL_LIFETIME
 from .config import Settings
 from .errors import ErrorCode, RateLimitError
+from .mail_address import spelled_once
 from .session_guard import SessionGuard
 from .strict_json import UnusableJSON, loads_object
 
@@ -71,7 +72,7 @@ class MailLogins:
         """
         for name, who, limit in (
             ("by_client", _network(client), MAILS_PER_CLIENT),
-            ("by_address", address.casefold(), MAILS_PER_ADDRESS),
+            ("by_address", spelled_once(address), MAILS_PER_ADDRESS),
         ):
             # Numbered slots, because not every store can count in one step.
             slots = [self._key(name, f"{who}|{number}") for number in range(limit)]
@@ -83,11 +84,11 @@ class MailLogins:
 
     def pause(self, address: str, seconds: int) -> None:
         """Remember that CentralAuth sends the next mail to an address only after a while."""
-        self._engine.put(self._key("pause", address.casefold()), b"1", max(1, min(seconds, 86_400)))
+        self._engine.put(self._key("pause", spelled_once(address)), b"1", max(1, min(seconds, 86_400)))
 
     def is_paused(self, address: str) -> bool:
         """Say whether CentralAuth would not send a mail to an address yet."""
-        return self._engine.get_many(self._key("pause", address.casefold())) != [None]
+        return self._engine.get_many(self._key("pause", spelled_once(address))) != [None]
 
     def _key(self, use: str, what: str) -> str:
         digest = hashlib.sha256(what.encode("utf-8", "replace")).hexdigest()[:32]

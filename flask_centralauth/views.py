@@ -101,7 +101,8 @@ def callback() -> Response:
     answer = state.flow.read(request.args)
     attempt = state.flow.attempt_of(answer)
     if attempt is None or attempt.purpose == CONFIRM:
-        question = ask_before_login(state, answer)
+        # Attack: images that nobody sees, each of which pushes another attempt out.
+        question = None if is_background(request) else ask_before_login(state, answer)
         if question is not None:
             return question
         # The back button, a bookmark, a second click: whoever is in stays in.

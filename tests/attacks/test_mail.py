@@ -222,10 +222,6 @@ def test_a_stolen_code_without_its_verifier(target: Target, way: str) -> None:
 
 
 @attack(10)
-@pytest.mark.xfail(
-    strict=True,
-    reason="ask_before_login also answers images and fetches, and each mailed link it answers sets a cookie",
-)
 def test_questions_nobody_sees_push_no_login_out(target: Target, later: Callable[[float], None]) -> None:
     links = [mail_of(target, target.person(BOB), f"person{number}@example.com") for number in range(6)]
     url = target.start()
@@ -291,10 +287,6 @@ def test_a_hundred_mails_for_one_address(target: Target) -> None:
 
 
 @attack(20)
-@pytest.mark.xfail(
-    strict=True,
-    reason="MailLogins counts an address as it was typed, so other spellings of its domain count anew",
-)
 @pytest.mark.parametrize(
     "spelling",
     ["victim@ｅxample.com", "victim@example.com.", "victim@example。com", "victim@exam\u00adple.com"],
