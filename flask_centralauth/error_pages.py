@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from flask import Response, after_this_request, current_app, jsonify, request, session, url_for
@@ -19,6 +19,7 @@ from .errors import (
 from .identity import identity
 from .negotiation import has_bearer, is_htmx
 from .pages import page
+from .session_guard import abandon
 from .state import EXTENSION_KEY, State
 from .ways_back import login_address, wanted_page
 
@@ -91,9 +92,7 @@ def _leave_cookies_alone(error: CentralAuthError) -> None:
     would delete the one a login has just set.
     """
     if error.ended_login is not None and not session:
-        stored: Any = getattr(session, "centralauth", None)
-        if stored is not None:
-            stored.outlived = True
+        abandon(session)
 
     # Registered last, so that it sees what those before it have set.
     @after_this_request

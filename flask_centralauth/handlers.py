@@ -13,12 +13,11 @@ from flask import Response, after_this_request, current_app, request, session
 
 from .error_pages import error_page, json_answer
 from .errors import CentralAuthError, EndedLogin, ErrorCode, LoginError, SessionError
-from .identity import ANONYMOUS, Identity, forget_outcome, identity, set_identity
+from .identity import ANONYMOUS, Identity, end_login, identity, set_identity
 from .incidents import explain, record
 from .negotiation import has_bearer, is_navigation
 from .notices import clear_notices, notify
 from .session_guard import UnavailableSession
-from .signals import session_ended
 from .state import EXTENSION_KEY, State, state_of
 from .translations import N_, gettext
 from .ways_back import at_login, login_address, wanted_page, was_form
@@ -46,6 +45,8 @@ def handle_error(error: CentralAuthError) -> Response:
     except CentralAuthError as second:
         # The store went away while we answered: a redirect would only find that again.
         second.facts["while_answering"] = str(error)
+        # One incident, one record: the second error's tells of both.
+        error.facts["status"] = second.code
         second.attempt = error.attempt
         explain(second)
         error, response = second, _final_answer(state, second)
@@ -85,21 +86,11 @@ def _ends_login(error: CentralAuthError) -> bool:
 
 def _sign_out(state: State, error: CentralAuthError) -> None:
     """End the request's login, unless whoever found the error has ended it."""
-    who = identity()
-    if who.login is None:
+    login = identity().login
+    if login is None:
         return
-    user = state.users.forget(who.login)
-    first = state.logins.end(who.login)
+    end_login(state, login, error)
     set_identity(Identity(ANONYMOUS))
-    error.ended_login = who.login
-    forget_outcome(state)
-    if first:
-        session_ended.send(
-            current_app._get_current_object(),  # type: ignore[attr-defined]
-            user=user,
-            login_id=who.login.login_id,
-            error=error,
-        )
 
 
 def _may_go_back(state: State, error: CentralAuthError) -> bool:

@@ -6,7 +6,8 @@ from typing import Final
 
 from flask import Request, Response, after_this_request, current_app, request
 
-from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError
+from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
+from .incidents import explain, record_unanswered
 from .known_logins import Identity as Identity
 from .login_store import Login
 from .negotiation import has_bearer
@@ -68,10 +69,18 @@ def _resolve(state: State, current: Request, fresh: bool) -> Identity:
         return found
     except (SessionError, PermissionDenied) as problem:
         assert login is not None, "only a login can be over"
-        return _ended(state, login, problem)
+        return _without_login(state, login, problem)
     except CentralAuthError as problem:
         # Not knowing is no answer: the session and its cookie stay as they are.
         return Identity(ANONYMOUS, login, problem)
+
+
+def _without_login(state: State, login: Login, problem: CentralAuthError) -> Identity:
+    try:
+        end_login(state, login, problem)
+    except ServiceUnavailable as failure:
+        return Identity(ANONYMOUS, login, failure)
+    return Identity(ANONYMOUS, None, problem)
 
 
 def _by_token(state: State, current: Request) -> Identity:
@@ -96,16 +105,24 @@ def forget_outcome(state: State) -> None:
         return response
 
 
-def _ended(state: State, login: Login, problem: CentralAuthError) -> Identity:
+def end_login(state: State, login: Login, problem: CentralAuthError) -> None:
+    """End a login here because of an error, and tell the listeners.
+
+    Parallel requests learn of it at once: only the one that ended it tells, and leaves a
+    record even when the page itself is open to everybody.
+
+    :raises ServiceUnavailable: the session store cannot be asked, so the login lives on.
+    """
+    user = state.users.forget(login)
+    first = state.logins.end(login)
     problem.ended_login = login
     forget_outcome(state)
-    user = state.users.forget(login)
-    # Parallel requests learn of it at once: the one that ended it tells the listeners.
-    if state.logins.end(login):
+    if first:
+        explain(problem)
+        record_unanswered(problem)
         session_ended.send(
             current_app._get_current_object(),  # type: ignore[attr-defined]
             user=user,
             login_id=login.login_id,
             error=problem,
         )
-    return Identity(ANONYMOUS, None, problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask import current_app, request
+from flask import Response, after_this_request, current_app, request
 from werkzeug.exceptions import SecurityError
 
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
@@ -21,7 +21,7 @@ _REDIRECTS: Final = range(300, 400)
 
 def explain(error: CentralAuthError) -> None:
     """Add to an error what the request tells about its cause."""
-    error.facts = {
+    facts = {
         "incident_id": error.incident_id,
         "error_code": printable(error.error_code, 64),
         "family": error.family,
@@ -32,11 +32,11 @@ def explain(error: CentralAuthError) -> None:
         "host": printable(request.host, 100),
         "cookies_sent": bool(request.cookies),
         "attempt_age": error.attempt.age if error.attempt else "",
-        **error.facts,
     }
-    if error.row.about_addresses:
-        error.facts["callback_url"] = sent = printable(_callback_url(error), 500)
+    if error.row.about_addresses and "callback_url" not in error.facts:
+        facts["callback_url"] = sent = printable(_callback_url(error), 500)
         error.hint = f"{error.hint} The callback URL sent was {sent}"
+    error.facts = {**facts, **error.facts, "attempt_age": facts["attempt_age"]}
 
 
 def record(error: CentralAuthError, status: int) -> None:
@@ -59,9 +59,25 @@ def record(error: CentralAuthError, status: int) -> None:
             extra={"centralauth": error.facts},
             exc_info=error if level == logging.ERROR else None,
         )
-    if error.attempt is not None or isinstance(error, LoginError) or _at_callback():
+    failed_at_callback = _at_callback() and error.ended_login is None
+    if error.attempt is not None or isinstance(error, LoginError) or failed_at_callback:
         application = current_app._get_current_object()  # type: ignore[attr-defined]
         login_failed.send(application, user=None, error=error)
+
+
+def record_unanswered(error: CentralAuthError) -> None:
+    """See to it that an error of this request is recorded when `handle_error` never sees it.
+
+    A page open to everybody is served although a login ended meanwhile, and an
+    application may have a handler of its own.
+    """
+
+    @after_this_request
+    def leave_record(response: Response) -> Response:
+        if "status" not in error.facts:
+            explain(error)
+            record(error, response.status_code)
+        return response
 
 
 def _level(error: CentralAuthError, status: int) -> int | None:

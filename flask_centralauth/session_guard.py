@@ -275,3 +275,10 @@ def require_store(session: object) -> None:
         raise ServiceUnavailable(
             ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after
         )
+
+
+def abandon(session: object) -> None:
+    """Keep nothing of what this request does to its session, and leave the cookie alone."""
+    stored: Stored | None = getattr(session, "centralauth", None)
+    if stored is not None:
+        stored.outlived = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
@@ -12,6 +14,7 @@ from .embedding import break_out, is_framed, wants_embedding
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
 from .guarded_views import needs_login
 from .identity import identity
+from .incidents import record_unanswered
 from .negotiation import has_bearer, is_background, is_prefetch, is_same_site
 from .pages import page
 from .proxy_check import ProxyWatch
@@ -93,6 +96,21 @@ def affirm() -> Response:
     )
 
 
+def _recorded(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Let a login that fails be recorded, also when a handler of the application answers it."""
+
+    @wraps(view)
+    def recorded() -> Response:
+        try:
+            return view()
+        except CentralAuthError as error:
+            record_unanswered(error)
+            raise
+
+    return recorded
+
+
+@_recorded
 def callback() -> Response:
     """End a login: CentralAuth sends the browser here with a code or an error."""
     state = state_of()
@@ -112,6 +130,7 @@ def callback() -> Response:
     return _complete(state, answer, attempt)
 
 
+@_recorded
 def confirm() -> Response:
     """End a login by mail in another browser than the one it was started in."""
     state = state_of()

@@ -347,3 +347,81 @@ def test_listeners_hear_of_a_session_that_ended(site: Site, caplog: pytest.LogCa
     assert isinstance(news["error"], SessionError)
     assert news["error"].incident_id == facts_of(incidents(caplog)[0])["incident_id"]
     assert news["login_id"]
+
+
+@pytest.fixture
+def ended() -> Iterator[list[dict[str, Any]]]:
+    """What listeners were told, as they were told it: the error's facts at that moment."""
+    heard: list[dict[str, Any]] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        heard.append({**news, "facts": dict(news["error"].facts)})
+
+    with session_ended.connected_to(listen):
+        yield heard
+
+
+@pytest.mark.parametrize("path", ["/public", "/private", "/api/auth/user"])
+def test_session_that_ends_leaves_one_record_whatever_the_page(
+    site: Site, caplog: pytest.LogCaptureFixture, ended: list[dict[str, Any]], path: str
+) -> None:
+    site.log_in()
+    site.emulator.fail("userinfo", error_code="sessionInactive", message="gone")
+    site.get(path, follow=False)
+
+    (record,) = incidents(caplog)
+    assert record.levelno == logging.WARNING
+    facts = facts_of(record)
+    assert (facts["error_code"], facts["path"]) == ("sessionInactive", path)
+    (news,) = ended
+    # All but the status, which nobody knows before the answer.
+    assert news["facts"] == {name: fact for name, fact in facts.items() if name != "status"}
+
+
+def test_session_that_ends_while_a_callback_comes_again_is_recorded_as_what_it_is(
+    site: Site, caplog: pytest.LogCaptureFixture, ended: list[dict[str, Any]]
+) -> None:
+    site.log_in()
+    failed: list[CentralAuthError] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        failed.append(news["error"])
+
+    site.emulator.fail("userinfo", error_code="sessionInactive")
+    with login_failed.connected_to(listen):
+        site.get("/api/auth/callback?state=forged&code=x")
+
+    (news,) = ended
+    assert [facts_of(record)["family"] for record in incidents(caplog)] == ["login", "session"]
+    assert [error.family for error in failed] == ["login"]
+    assert news["error"].error_code == "sessionInactive"
+
+
+def test_blocked_user_is_recorded_on_a_public_page(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.log_in()
+    site.emulator.add_user(email="alice@example.com", blocked=True)
+    site.get("/public")
+
+    (record,) = incidents(caplog)
+    assert (record.levelno, facts_of(record)["error_code"]) == (logging.WARNING, "userBlocked")
+
+
+@pytest.mark.parametrize("query", ["error=captchaInvalid", "code=c0de"])
+def test_failed_login_is_recorded_and_told_below_a_handler_of_the_application(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture, query: str
+) -> None:
+    site = make_site()
+    site.app.register_error_handler(CentralAuthError, lambda error: ("ours", 418))
+    heard: list[CentralAuthError] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        heard.append(news["error"])
+
+    with login_failed.connected_to(listen, sender=site.app):
+        page = site.get(f"/api/auth/callback?state=forged&{query}")
+
+    assert (page.status, page.text) == (418, "ours")
+    (record,) = incidents(caplog)
+    (error,) = heard
+    assert facts_of(record)["incident_id"] == error.incident_id
+    assert facts_of(record)["status"] == 418
