@@ -10,7 +10,6 @@ answer is compared with what that person may see. The exit status is 1 when one 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import random
 import threading
@@ -25,6 +24,7 @@ from tests.browser_client import Browser, TooManyRedirects
 from tests.browser_page import Page
 from tests.cookie_jar import CookieJar
 
+from .report import Report, options
 from .web_servers import ORIGIN, WORKERS, Balancer, WebServer, deployment
 
 #: How long after `logout_user` another worker may still answer; see docs/sessions.md.
@@ -228,24 +228,40 @@ def run_crowd(*, people: int, seconds: float, requests: int) -> Tally:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description="A crowd that hits any of four workers at random.")
-    options.add_argument("--people", type=int, default=60)
-    options.add_argument("--seconds", type=float, default=60)
-    options.add_argument("--requests", type=int, default=100_000)
-    chosen = options.parse_args()
+    chosen = options(
+        "A crowd that hits any of four workers at random.",
+        people=(60, 10),
+        seconds=(60.0, 10.0),
+        requests=(100_000, 100_000),
+    )
+    report = Report(
+        "crowd",
+        "A crowd on four workers",
+        packages=["gunicorn", "redis"],
+        programs=["redis-server"],
+        quick=chosen.quick,
+    )
     began = time.monotonic()
     tally = run_crowd(people=chosen.people, seconds=chosen.seconds, requests=chosen.requests)
     took = time.monotonic() - began
-    print(f"2 servers with {WORKERS} workers each, 1 Redis, {took:.0f} s")
-    print(f"{'browsers':>22}  {chosen.people}\n{'users':>22}  {2 * chosen.people}")
-    done = ("requests", "logins", "logouts", "handed over", "ended everywhere")
-    for what in (*done, "servers killed", "dropped connections"):
-        print(f"{what:>22}  {tally[what]}")
-    print(f"{'workers that answered':>22}  {len(tally.workers)}")
+    report.note(
+        f"Two gunicorns with {WORKERS} workers each and one Redis, {took:.0f} seconds. People log in, look, "
+        "fill carts, log out, hand their browser to somebody else, have all their logins ended, in two "
+        "tabs at once; every request goes to any worker. In the middle one gunicorn is killed, and started "
+        "again. Every answer is compared with what that person may see."
+    )
+    table = report.table("What the crowd did", "", "times")
+    table.row("browsers", chosen.people)
+    table.row("users", 2 * chosen.people)
+    for what in ("requests", "logins", "logouts", "handed over", "ended everywhere"):
+        table.row(what, tally[what])
+    for what in ("servers killed", "dropped connections"):
+        table.row(what, tally[what])
+    table.row("workers that answered", len(tally.workers))
     for what in WRONG:
-        print(f"{what:>22}  {tally[what]}")
+        report.exact(what, tally[what], most=0)
     print("\n".join(tally.notes[:20]))
-    return int(any(tally[what] for what in WRONG))
+    return report.finish()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Sends 10,000 hostile requests to one worker and prints what its memory did.
 
-    python -m benchmarks.hostile [requests]
+    ./benchmarks/run hostile                       10,000 of them
+    ./benchmarks/run hostile --requests 100000
 
 The application runs in this process, behind the emulator as CentralAuth; every request is one that an
 attacker can send without an account. Flat means that the last half grew by less than 4 MB.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +23,8 @@ from flask.testing import FlaskClient
 
 from flask_centralauth import CentralAuth, auth_required, current_user
 from flask_centralauth.emulator import Emulator
+
+from .report import Report, options
 
 PAGE: Final = {"Accept": "text/html"}
 STEPS: Final = 10
@@ -73,8 +75,15 @@ def resident_kilobytes() -> int:
 
 
 def main() -> int:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    chosen = options("What hostile requests do to a worker's memory.", requests=(10_000, 1_000))
+    count = chosen.requests
     logging.disable(logging.CRITICAL)
+    report = Report("hostile", "Hostile requests", quick=chosen.quick)
+    report.note(
+        "Every request is one that an attacker can send without an account, to one worker. The last half "
+        "must not grow it."
+    )
+    table = report.table("Memory of the worker", "requests", "MB")
     with Emulator() as emulator, tempfile.TemporaryDirectory() as folder:
         client = application(emulator, folder).test_client(use_cookies=False)
         requests = attacks(client)
@@ -86,14 +95,14 @@ def main() -> int:
                 # The emulator shares this process and keeps a journal.
                 emulator.requests.clear()
                 sizes.append(resident_kilobytes())
-                print(f"{number + 1:>7} requests  {sizes[-1] / 1024:7.1f} MB")
+                table.row(number + 1, f"{sizes[-1] / 1024:.1f}")
         seconds = time.perf_counter() - began
     grown = sizes[-1] - sizes[len(sizes) // 2]
-    flat = grown < FLAT_KILOBYTES
-    print(f"{count / seconds:,.0f} requests a second; highest status {worst}; last half grew {grown} kB")
-    print("flat" if flat and worst < 500 else "NOT flat, or something failed")
-    return 0 if flat and worst < 500 else 1
+    report.table("Speed", "", "requests/s").row("mixed, in one process", f"{count / seconds:,.0f}")
+    report.exact("growth in the last half, kB", grown, most=FLAT_KILOBYTES)
+    report.exact("highest status", worst, most=499)
+    return report.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

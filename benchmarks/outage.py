@@ -11,7 +11,6 @@ request took longer than the deadline allows, or CentralAuth was asked too often
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import logging
 import math
@@ -30,12 +29,15 @@ from tests.browser_client import USER_AGENT
 from tests.checked_site import MovedClock
 
 from .checked_pages import ADDRESS, CheckedPages, Environ, pages_on
+from .report import Report, Table, options, spread
 
 THREADS: Final = 4
 PEOPLE: Final = 50
 TIMEOUT: Final = 1.0
 #: What a busy machine may add to a wait of `TIMEOUT`.
 SLACK: Final = 0.5
+#: Of the normal pages per second.
+GOAL: Final = 0.90
 
 OUTAGES: Final[dict[str, dict[str, Any] | None]] = {
     "dead (503)": {"status": 503},
@@ -111,17 +113,9 @@ def view(pages: CheckedPages, visits: list[Environ], seconds: float) -> Phase:
     return phase
 
 
-class Report:
-    def __init__(self) -> None:
-        self.failed = False
-
-    def exact(self, what: str, value: float, *, most: float) -> None:
-        wrong = value > most
-        self.failed |= wrong
-        print(f"  {what:<34} {value:<8.3g} {'WRONG, ' if wrong else ''}at most {most:.3g}", flush=True)
-
-
-def live_through(report: Report, emulator: Emulator, name: str, seconds: float, rounds: int) -> None:
+def live_through(
+    report: Report, table: Table, emulator: Emulator, name: str, seconds: float, rounds: int
+) -> None:
     """Take normal and outage phases in turns, each outage as if it had just begun."""
     settings = {"CENTRALAUTH_TIMEOUT": TIMEOUT, "CENTRALAUTH_STALE_GRACE": 3600}
     with (
@@ -142,18 +136,25 @@ def live_through(report: Report, emulator: Emulator, name: str, seconds: float, 
             normal.add(a)
             outage.add(b)
             ratios.append((b.pages / b.seconds) / (a.pages / a.seconds))
-    print(
-        f"{name:<12} {outage.pages / outage.seconds:.0f} pages/s, "
-        f"{normal.pages / normal.seconds:.0f} normally: "
-        f"{statistics.median(ratios):.2f}x, goal 0.90x; CPU of a page {outage.each:.0f} against "
-        f"{normal.each:.0f} us"
+    table.row(
+        name,
+        f"{spread(ratios, 2)}x",
+        f"{outage.pages / outage.seconds:,.0f}",
+        f"{normal.pages / normal.seconds:,.0f}",
+        f"{outage.each:.0f}",
+        f"{normal.each:.0f}",
     )
+    if statistics.median(ratios) < GOAL:
+        report.loss(
+            f"CentralAuth {name}: {statistics.median(ratios):.2f}x of the normal pages per second, "
+            f"where the goal is {GOAL:.2f}x."
+        )
     others = outage.pages - outage.statuses["200 OK"]
-    report.exact("pages that were not the page", others, most=0)
-    report.exact("longest request, seconds", outage.longest, most=TIMEOUT + SLACK)
+    report.exact(f"{name}: pages that were not the page", others, most=0)
+    report.exact(f"{name}: longest request, seconds", outage.longest, most=TIMEOUT + SLACK)
     # Four threads find out together that something is wrong; then one call per pause of 1, 2, 4 ... seconds.
     pauses = math.ceil(math.log2(seconds / 0.75 + 2)) + 1
-    report.exact("calls to CentralAuth, per outage", asked / rounds, most=2 + THREADS + pauses)
+    report.exact(f"{name}: calls to CentralAuth per outage", asked / rounds, most=2 + THREADS + pauses)
 
 
 def in_outage(
@@ -192,26 +193,35 @@ def half_an_hour(report: Report, emulator: Emulator) -> None:
                 statuses[pages.status_of(environ)] += 1
         emulator.service.faults.remove(fault)
         counters = pages.state.users.counters
-    print(
-        f"half an hour, 30 % failing: {statuses.total():,} pages, {counters.calls:,} calls, "
-        f"{counters.failures} failed, {counters.stale_served} pages with the last known user"
+    table = report.table(
+        "Half an hour in which 30 % of the calls fail",
+        "pages",
+        "calls",
+        "failed calls",
+        "pages with the last known user",
     )
-    report.exact("pages that were not the page", statuses.total() - statuses["200 OK"], most=0)
-    report.exact("calls beyond one a minute, and again", counters.calls, most=PEOPLE * 30 + counters.failures)
+    table.row(statuses.total(), counters.calls, counters.failures, counters.stale_served)
+    report.exact("half an hour: pages that were not the page", statuses.total() - statuses["200 OK"], most=0)
+    report.exact("half an hour: calls", counters.calls, most=PEOPLE * 30 + counters.failures)
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description="What people notice of an outage of CentralAuth.")
-    options.add_argument("--seconds", type=float, default=12)
-    options.add_argument("--rounds", type=int, default=2)
-    chosen = options.parse_args()
+    chosen = options("What people notice of an outage of CentralAuth.", seconds=(12.0, 2.0), rounds=(2, 1))
     logging.getLogger("flask_centralauth").setLevel(logging.ERROR)
-    report = Report()
+    report = Report("outage", "When CentralAuth is away", quick=chosen.quick)
+    report.note(
+        f"One process with {THREADS} threads and {PEOPLE} people who were logged in before. Phases in which "
+        "nobody has to be asked, and phases of an outage in which everybody's answer is too old, take "
+        "turns."
+    )
+    table = report.table(
+        "Page views", "CentralAuth", "ratio", "pages/s", "normally", "CPU of a page, us", "normally"
+    )
     with Emulator(seed=1) as emulator:
         for name in OUTAGES:
-            live_through(report, emulator, name, chosen.seconds, chosen.rounds)
+            live_through(report, table, emulator, name, chosen.seconds, chosen.rounds)
         half_an_hour(report, emulator)
-    return int(report.failed)
+    return report.finish()
 
 
 if __name__ == "__main__":
