@@ -254,14 +254,33 @@ def test_modules_are_named_after_a_subject(name: str) -> None:
     assert not [module for module in _modules() if name in module.replace(".", "_").split("_")]
 
 
-def test_importing_warns_of_nothing_and_costs_little() -> None:
-    code = (
-        "import sys, flask; before = set(sys.modules); import flask_centralauth; "
-        "print(*sorted(set(sys.modules) - before))"
-    )
+def _loaded_by(statement: str) -> set[str]:
+    """Return the modules a statement loads into a process that has Flask."""
+    code = f"import sys, flask; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    heavy = {"authlib", "requests", "redis", "sqlalchemy", "joserfc", "pymemcache", "flask_babel", "pytest"}
-    assert heavy & {name.partition(".")[0] for name in done.stdout.split()} == set()
     assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_alone_loads_nothing() -> None:
+    assert _loaded_by("import flask_centralauth; dir(flask_centralauth)") == {"flask_centralauth"}
+
+
+def test_importing_its_names_warns_of_nothing_and_loads_no_other_library() -> None:
+    heavy = {"authlib", "requests", "redis", "sqlalchemy", "joserfc", "pymemcache", "flask_babel", "pytest"}
+    loaded = _loaded_by("from flask_centralauth import *")
+    assert "flask_centralauth.extension" in loaded
+    assert heavy & {name.partition(".")[0] for name in loaded} == set()
+
+
+def test_the_package_has_the_names_it_lists_and_no_other() -> None:
+    for name in flask_centralauth.__all__:
+        assert (
+            getattr(flask_centralauth, name).__module__.startswith("flask_centralauth.")
+            or name == "current_user"
+        )
+    assert set(flask_centralauth.__all__) <= set(dir(flask_centralauth))
+    with pytest.raises(AttributeError, match="'flask_centralauth' has no attribute 'Centralauth'"):
+        getattr(flask_centralauth, "Centralauth")  # noqa: B009 (a type checker would not let it pass)
