@@ -14,7 +14,9 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 
-PACKAGE = Path(__file__).parents[1] / "flask_centralauth"
+import flask_centralauth
+
+PACKAGE = Path(flask_centralauth.__file__).parent
 CATALOGUES = PACKAGE / "translations"
 LANGUAGES = ("en", "nl", "de", "fr", "es")
 HOW_TO = "run the commands at the top of flask_centralauth/translations/extract.cfg"

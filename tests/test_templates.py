@@ -20,10 +20,11 @@ from flask_babel import Babel
 from jinja2 import DictLoader, StrictUndefined
 from jinja2.loaders import ChoiceLoader
 
+import flask_centralauth
 from flask_centralauth import CentralAuth, PermissionDenied, translations
 from flask_centralauth.errors import ERRORS, CentralAuthError, ErrorCode, error_row
 
-TEMPLATES = Path(__file__).parents[1] / "flask_centralauth" / "templates"
+TEMPLATES = Path(flask_centralauth.__file__).parent / "templates"
 EXAMPLE_CSS = Path(__file__).parents[1] / "example_app" / "static" / "example.css"
 SOURCES = sorted(TEMPLATES.rglob("*.html"))
 PAGES = [path.relative_to(TEMPLATES).as_posix() for path in SOURCES if path.name != "base.html"]
