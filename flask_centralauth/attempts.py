@@ -50,6 +50,7 @@ class Attempt:
 
     :param return_to: where the person wanted to go; already checked.
     :param user_id: whom an affirmation is for.
+    :param affirmed: when CentralAuth said they affirmed last, epoch seconds of its clock; for a new one.
     :param form_token: what the page with the button has to send back (attack: CSRF).
     :param embedded: started in a frame on a page of the application.
     :param started: epoch seconds.
@@ -60,6 +61,7 @@ class Attempt:
     return_to: str
     purpose: str = LOGIN
     user_id: str | None = None
+    affirmed: float | None = None
     form_token: str | None = None
     embedded: bool = False
     started: int = 0

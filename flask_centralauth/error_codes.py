@@ -402,7 +402,8 @@ class ErrorCode(str, Enum):
         N_("Please confirm that it is you."),
         "The page wants a more recent confirmation of identity than this login has.",
         "The view asks for it: auth_required(affirmed_within=...).",
-        "Nothing to do: the person is asked again.",
+        "Nothing to do: the person is asked again. Whoever sees a page about it has just confirmed: "
+        "affirmed_within is too short, or CentralAuth's clock and this server's differ by minutes.",
     )
     CROSS_SITE_REQUEST = ErrorRow(
         "crossSiteRequest",

@@ -21,7 +21,7 @@ from .negotiation import has_bearer, is_htmx
 from .pages import page
 from .session_guard import abandon
 from .state import EXTENSION_KEY, State
-from .ways_back import login_address, wanted_page
+from .ways_back import goes_round, login_address, wanted_page
 
 _JSON_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 
@@ -67,7 +67,8 @@ def json_answer(state: State, error: CentralAuthError) -> Response:
             headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     elif isinstance(error, SessionError | LoginError):
         content["loginUrl"] = login_address(state, error)
-        if is_htmx(request):
+        # A part of the page that loads by itself would lead there again and again.
+        if is_htmx(request) and not goes_round(error):
             headers["HX-Redirect"] = _htmx_address(state, content["loginUrl"])
     content["incidentId"] = error.incident_id
     _leave_cookies_alone(error)

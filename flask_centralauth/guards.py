@@ -6,13 +6,14 @@ A guard never fails open: whatever goes wrong while checking is an answer of its
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 
+from .affirmation import is_affirmed
 from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
 from .identity import Identity, identity
@@ -20,8 +21,6 @@ from .user import User
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-AFFIRMATION_SKEW: Final = timedelta(seconds=60)
 
 
 @overload
@@ -114,7 +113,7 @@ def require_user(
         raise PermissionDenied(ErrorCode.USER_NOT_VERIFIED)
     if fresh and user.is_stale:
         raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, "only a fresh answer will do here", retry_after=5)
-    if affirmed_within is not None and not _is_affirmed(user, affirmed_within):
+    if affirmed_within is not None and not is_affirmed(who, affirmed_within):
         raise SessionError(ErrorCode.AFFIRMATION_REQUIRED)
     return user
 
@@ -132,12 +131,3 @@ def mark_private(response: Response) -> Response:
     else:
         response.headers.add("Cache-Control", "no-store")
     return response
-
-
-def _is_affirmed(user: User, within: float | timedelta) -> bool:
-    limit = within if isinstance(within, timedelta) else timedelta(seconds=within)
-    if user.affirmation_date is None:
-        return False
-    age = datetime.now(timezone.utc) - user.affirmation_date
-    # A date in the future is not one we can judge.
-    return -AFFIRMATION_SKEW <= age <= limit

@@ -6,13 +6,12 @@ Whoever is sent back and fails again sees a page: no loop.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from flask import Response, after_this_request, current_app, request, session
 
 from .error_pages import error_page, json_answer
-from .errors import CentralAuthError, EndedLogin, ErrorCode, LoginError, SessionError
+from .errors import CentralAuthError, ErrorCode, LoginError, SessionError
 from .identity import ANONYMOUS, Identity, end_login, identity, set_identity
 from .incidents import explain, record
 from .negotiation import has_bearer, is_navigation
@@ -20,10 +19,8 @@ from .notices import clear_notices, notify
 from .session_guard import UnavailableSession
 from .state import EXTENSION_KEY, State, state_of
 from .translations import N_, gettext
-from .ways_back import at_login, login_address, wanted_page, was_form
+from .ways_back import at_login, goes_round, is_young, login_address, wanted_page, was_form
 
-#: A login that is over so soon after it began would be over again: a page, no redirect.
-YOUNG_LOGIN_SECONDS: Final = 30
 #: The first failure goes back to login; from the second in a row it is a page.
 FAILURES_FOR_A_PAGE: Final = 2
 
@@ -101,13 +98,9 @@ def _may_go_back(state: State, error: CentralAuthError) -> bool:
     if error.attempt is not None:
         return True
     if isinstance(error, SessionError):
-        return not _is_young(error.ended_login)
+        return not goes_round(error)
     # A callback that no login of this browser vouches for proves nothing.
-    return request.blueprint != EXTENSION_KEY and not _is_young(identity().login)
-
-
-def _is_young(login: EndedLogin | None) -> bool:
-    return login is not None and time.time() - login.started < YOUNG_LOGIN_SECONDS
+    return request.blueprint != EXTENSION_KEY and not is_young(identity().login)
 
 
 def _back_to_login(state: State, error: CentralAuthError) -> Response:

@@ -45,6 +45,8 @@ class Login:
 
     :param until: epoch seconds after which CentralAuth's token is over, or None.
     :param generation: the user's mark when the login began, see `LoginStore.end_all`.
+    :param affirmed: the affirmation this login was renewed by: epoch seconds of CentralAuth's
+        clock, and the same moment by ours.
     :param version: `LoginStore.version_of` a login that has just begun; not part of the
         session.
     """
@@ -56,6 +58,7 @@ class Login:
     until: float | None
     generation: str | None
     started: float
+    affirmed: tuple[float, float] | None = None
     version: News = field(default=(), repr=False, compare=False)
 
 
@@ -102,33 +105,27 @@ class LoginStore:
         except ServiceUnavailable:
             return False
 
-    def start(self, record: Record, *, token: str, domain: str, lifetime: float | None) -> Login:
+    def start(
+        self,
+        record: Record,
+        *,
+        token: str,
+        domain: str,
+        lifetime: float | None,
+        affirmed: tuple[float, float] | None = None,
+    ) -> Login:
         """Log the record's user in: a new session id, a live record, our session key.
 
         What an anonymous visitor had in the session stays; what another user had is gone.
 
         :param lifetime: seconds CentralAuth's token is valid, or None.
+        :param affirmed: see `Login`.
         :raises ServiceUnavailable: the store did not take it; nobody is logged in.
         """
         require_store(session)
         user = record.user
         previous = self.current()
-        login_id = secrets.token_urlsafe(24)
-        # Before the login begins, so that a `logout_user` from now on ends it.
-        mark, *version = self._engine.get_many(
-            self._key("mark", _digest(user.id)), *self._news_keys(_part_of(login_id))
-        )
-        now = time.time()
-        login = Login(
-            login_id=login_id,
-            user_id=user.id,
-            token=token,
-            domain=domain,
-            until=None if lifetime is None else now + lifetime,
-            generation=mark.decode() if mark is not None else None,
-            started=now,
-            version=tuple(version),
-        )
+        login = self._new_login(user.id, token, domain, lifetime, affirmed)
         key = self._key("login", login.login_id)
         if not self._engine.add(key, _encode(record), self._ttl(login)):
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
@@ -142,6 +139,32 @@ class LoginStore:
             with suppress(ServiceUnavailable):
                 self._end_record(previous)
         return login
+
+    def _new_login(
+        self,
+        user_id: str,
+        token: str,
+        domain: str,
+        lifetime: float | None,
+        affirmed: tuple[float, float] | None,
+    ) -> Login:
+        login_id = secrets.token_urlsafe(24)
+        # Before the login begins, so that a `logout_user` from now on ends it.
+        mark, *version = self._engine.get_many(
+            self._key("mark", _digest(user_id)), *self._news_keys(_part_of(login_id))
+        )
+        now = time.time()
+        return Login(
+            login_id=login_id,
+            user_id=user_id,
+            token=token,
+            domain=domain,
+            until=None if lifetime is None else now + lifetime,
+            generation=mark.decode() if mark is not None else None,
+            started=now,
+            affirmed=affirmed,
+            version=tuple(version),
+        )
 
     def claimed_id(self) -> str | None:
         """Return the id of the login this request's session claims, unchecked."""
@@ -163,9 +186,12 @@ class LoginStore:
         if not isinstance(claimed, dict) or claimed.get("app") != self._application:
             return None
         try:
-            login = Login(**{name: claimed[name] for name in _FIELDS})
+            login = Login(
+                **{name: claimed[name] for name in _FIELDS if name != "affirmed"},
+                affirmed=_moments(claimed.get("affirmed")),
+            )
             return login if login.until is None or time.time() < login.until else None
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             return None
 
     def live(self, login: Login) -> Record | None:
@@ -242,7 +268,15 @@ class LoginStore:
         return ":".join(("centralauth", self._application, *parts))
 
 
-_FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started")
+_FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started", "affirmed")
+
+
+def _moments(stored: Any) -> tuple[float, float] | None:
+    """Return a login's affirmation as the session kept it; a serializer may make a list of it."""
+    if stored is None:
+        return None
+    theirs, ours = stored
+    return float(theirs), float(ours)
 
 
 def _part_of(login_id: str) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from flask import Response, after_this_request, current_app, request, url_for
 from werkzeug.exceptions import Forbidden, HTTPException
 
+from .affirmation import check_affirmation
 from .attempts import AFFIRM, COOKIE_LOST, LOGIN, Attempt
 from .errors import CentralAuthError, ErrorCode, LoginError, PermissionDenied
 from .identity import Identity, check_policy, set_identity, visitor
@@ -21,14 +22,11 @@ from .route_headers import redirect
 from .setting_checks import is_loopback
 from .signals import user_affirmed, user_logged_in
 from .state import EXTENSION_KEY, State
-from .translations import N_, gettext
+from .translations import gettext
 from .user import User
 from .user_cache import visitor_digest
 
-AFFIRMATION_SKEW: Final = 60
 JUST_NOW_SECONDS: Final = 30
-
-_OTHER_USER: Final = N_("Please confirm with the account you are signed in with.")
 
 
 def begin_login(
@@ -38,6 +36,7 @@ def begin_login(
     email: str | None = None,
     purpose: str = LOGIN,
     user_id: str | None = None,
+    affirmed: float | None = None,
     embedded: bool = False,
     translations: Mapping[str, str] | None = None,
     theme: Mapping[str, str] | None = None,
@@ -58,6 +57,7 @@ def begin_login(
         return_to=return_to or state.after_login(),
         purpose=purpose,
         user_id=user_id,
+        affirmed=affirmed,
         embedded=embedded,
     )
     banner = unseen_notice() if _has_session(state) else None
@@ -77,8 +77,9 @@ def complete_login(state: State, attempt: Attempt) -> Response:
     checked = state.client.userinfo(tokens.access_token, domain=domain, visitor=who)
     previous = state.logins.current()
     former = state.logins.live(previous) if previous else None
+    affirmed = None
     if attempt.purpose == AFFIRM:
-        _check_affirmation(attempt, checked, former.user if former else None)
+        affirmed = check_affirmation(attempt, checked, former.user if former else None)
     check_policy(checked, state.settings)
     answer = _run_hooks(state, checked)
     started = state.logins.start(
@@ -86,6 +87,7 @@ def complete_login(state: State, attempt: Attempt) -> Response:
         token=tokens.access_token,
         domain=domain,
         lifetime=tokens.lifetime,
+        affirmed=affirmed,
     )
     if previous is not None:
         state.users.forget(previous)
@@ -135,18 +137,6 @@ def _refuse_lost_session(state: State) -> None:
 def _has_session(state: State) -> bool:
     """Say whether the browser sent a session cookie; asking the session would touch it."""
     return state.settings.session_cookie_name in request.cookies
-
-
-def _check_affirmation(attempt: Attempt, checked: User, former: User | None) -> None:
-    """Refuse an affirmation by anybody but the user who is logged in (attack: affirm as another)."""
-    if former is None or not checked.id == attempt.user_id == former.id:
-        raise PermissionDenied(
-            ErrorCode.NO_PERMISSION, "affirmed as another user", public_message=gettext(_OTHER_USER)
-        )
-    date = checked.affirmation_date
-    age = None if date is None else time.time() - date.timestamp()
-    if age is None or not -AFFIRMATION_SKEW <= age <= attempt.age + AFFIRMATION_SKEW:
-        raise PermissionDenied(ErrorCode.NO_PERMISSION, "CentralAuth reports no affirmation of just now")
 
 
 def _run_hooks(state: State, checked: User) -> Response | None:

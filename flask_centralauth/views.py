@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
 
+from .affirmation import moment_of
 from .attempts import AFFIRM, BY_MAIL, CONFIRM, Attempt
 from .direct_login import ask_before_login, confirmed_attempt
 from .embedding import break_out, is_framed, wants_embedding
@@ -93,6 +94,7 @@ def affirm() -> Response:
         email=who.user.email,
         purpose=AFFIRM,
         user_id=who.user.id,
+        affirmed=moment_of(who.user),
     )
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from flask import request, url_for
 
 from .attempts import AFFIRM
-from .errors import CentralAuthError, ErrorCode
+from .errors import CentralAuthError, EndedLogin, ErrorCode
+from .identity import identity
 from .redirects import request_target
 from .state import EXTENSION_KEY, State
+
+#: A login that is over so soon after it began would be over again.
+YOUNG_LOGIN_SECONDS: Final = 30
 
 
 def login_address(state: State, error: CentralAuthError, return_to: str | None = None) -> str:
@@ -46,3 +53,15 @@ def was_form() -> bool:
 def at_login(state: State) -> bool:
     """Say whether the error happened at the very place one is sent back to."""
     return request.endpoint in (state.settings.login_view, f"{EXTENSION_KEY}.login")
+
+
+def goes_round(error: CentralAuthError) -> bool:
+    """Say whether signing in or affirming has just been done and would end in the same error again."""
+    if error.error_code == ErrorCode.AFFIRMATION_REQUIRED:
+        login = identity().login
+        return login is not None and login.affirmed is not None and is_young(login)
+    return is_young(error.ended_login)
+
+
+def is_young(login: EndedLogin | None) -> bool:
+    return login is not None and time.time() - login.started < YOUNG_LOGIN_SECONDS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flask_centralauth import handlers
+from flask_centralauth import ways_back
 from flask_centralauth.emulator import Emulator
 
 from .browser_client import Browser
@@ -27,7 +27,7 @@ def make_site(
     def make(*, patient: bool = True, **config: Any) -> Site:
         # Else whoever signed in a moment ago sees a page: that is a test of its own.
         if patient:
-            monkeypatch.setattr(handlers, "YOUNG_LOGIN_SECONDS", 0)
+            monkeypatch.setattr(ways_back, "YOUNG_LOGIN_SECONDS", 0)
         app = make_app(**{"CENTRALAUTH_USER_TTL": 0, "CENTRALAUTH_STALE_GRACE": 0, **config})
         add_pages(app)
         browser.user = None

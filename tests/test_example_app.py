@@ -18,7 +18,7 @@ from flask import Flask
 
 from example_app import create_app
 from example_app.gallery import SECTIONS, Section
-from flask_centralauth import handlers
+from flask_centralauth import ways_back
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.emulator.settings import SERVICE_CODES
 from flask_centralauth.errors import error_row
@@ -189,7 +189,7 @@ def test_gallery_button_has_the_outcome_it_promises(
     emulator: Emulator, example: LiveServer, section: Section, error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person who looks at the login page instead of being signed in at once."""
-    monkeypatch.setattr(handlers, "YOUNG_LOGIN_SECONDS", 0)  # as if signed in for a while
+    monkeypatch.setattr(ways_back, "YOUNG_LOGIN_SECONDS", 0)  # as if signed in for a while
     browser = Browser(emulator, user=None)
     if section.at == "userinfo":
         browser.user = "alice@example.com"

@@ -210,6 +210,34 @@ def test_affirmation_date(target: Target, affirmed: list[str | None], date: Call
 
 
 @attack(94)
+def test_affirmation_without_affirming(target: Target, affirmed: list[str | None]) -> None:
+    """Soon after the last one the address of CentralAuth's page is edited: no ``affirm`` in it."""
+    target.emulator.fail("userinfo", patch={"affirmationDate": _now(seconds=20)}, times=None)
+    target.log_in()
+    login = target.browser.get(target.auth("affirm"), follow=False).last.location
+    assert login is not None
+    page = target.browser.get(login.replace("affirm=1", "affirm=0"))
+    assert page.status == 403
+    assert target.who() == ALICE
+    assert affirmed == []
+
+
+@attack(94)
+def test_affirmation_held_back(
+    target: Target, affirmed: list[str | None], later: Callable[[float], None]
+) -> None:
+    """Somebody affirms and leaves; whoever comes after loads the callback ten minutes later."""
+    _add_payout(target)
+    target.log_in()
+    url = _affirm(target)
+    target.emulator.configure(code_lifetime=3600)
+    target.emulator.fail("userinfo", patch={"affirmationDate": _now()}, times=None)
+    later(600)
+    assert target.browser.get(url).text == ALICE
+    assert target.browser.fetch(f"{target.url}/payout").status == 401
+
+
+@attack(94)
 def test_affirmation_with_what_was_known_before(make_target: MakeTarget, affirmed: list[str | None]) -> None:
     """A user who is kept for long, and a service that cannot be asked: neither is an affirmation."""
     target = make_target(CENTRALAUTH_USER_TTL=3600, CENTRALAUTH_STALE_GRACE=3600)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from flask import Flask, get_flashed_messages
 
-from flask_centralauth import PermissionDenied, auth_required, current_user, handlers
+from flask_centralauth import PermissionDenied, auth_required, current_user, ways_back
 from flask_centralauth.emulator import Emulator
 
 from ..conftest import LiveServer, MakeApp, RunServer
@@ -24,7 +24,7 @@ EXPIRED = "Your session has expired. Please sign in again."
 @pytest.fixture
 def app(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> Flask:
     # As if everybody had signed in a while ago.
-    monkeypatch.setattr(handlers, "YOUNG_LOGIN_SECONDS", 0)
+    monkeypatch.setattr(ways_back, "YOUNG_LOGIN_SECONDS", 0)
     app = make_app(CENTRALAUTH_USER_TTL=0, CENTRALAUTH_STALE_GRACE=0)
 
     @app.get("/board")
