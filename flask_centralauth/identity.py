@@ -18,9 +18,10 @@ from .state import State, state_of
 from .user import AnonymousUser
 from .visitor import Visitor, visitor_of
 
-# In the WSGI environment, not on g: g outlives a request when a test has pushed an
-# application context of its own.
-_ENVIRON_KEY: Final = "flask_centralauth.identity"
+# On the request object. Not on g: that outlives a request when a test has pushed an application
+# context of its own. And not in the WSGI environment (attack: an application called with the
+# environment of another takes its user; a socket, whose events share one, never signs out).
+_ATTRIBUTE: Final = "_centralauth_identity"
 
 ANONYMOUS: Final = AnonymousUser()
 
@@ -32,16 +33,16 @@ def identity(*, fresh: bool = False) -> Identity:
         of before is good enough.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    environ = current.environ
-    known: Identity | None = environ.get(_ENVIRON_KEY)
+    kept = current.__dict__
+    known: Identity | None = kept.get(_ATTRIBUTE)
     if known is None or (fresh and known.outdated):
-        known = environ[_ENVIRON_KEY] = _resolve(state_of(), current, fresh)
+        known = kept[_ATTRIBUTE] = _resolve(state_of(), current, fresh)
     return known
 
 
 def set_identity(new: Identity) -> None:
     """Replace the identity of the rest of this request, after a login or logout."""
-    request.environ[_ENVIRON_KEY] = new
+    request._get_current_object().__dict__[_ATTRIBUTE] = new  # type: ignore[attr-defined]
 
 
 def visitor() -> Visitor:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from flask import jsonify, render_template_string
+from flask import Response, jsonify, render_template_string, request
 
 from flask_centralauth import AnonymousUser, User, auth_required, current_user
 from flask_centralauth.emulator import Emulator
@@ -229,6 +229,29 @@ def test_the_user_of_one_request_is_not_the_next_ones(make_app: MakeApp, emulato
         assert alice.get("/api/data").json == {"email": "alice@example.com"}
         assert guest.get("/api/data").status_code == 401
         assert alice.get("/api/data").status_code == 200
+
+
+def test_an_application_called_by_another_has_users_of_its_own(
+    make_app: MakeApp, live_server: RunServer, browser: Browser
+) -> None:
+    # They share one WSGI environment, as the events of a socket do.
+    inner, outer = make_app(SESSION_COOKIE_NAME="inner_session"), make_app()
+
+    @outer.get("/api/data/inner")
+    @auth_required
+    def call_the_other() -> Response:
+        return Response.from_app(inner, {**request.environ, "PATH_INFO": "/private"})
+
+    @outer.get("/api/data/inner-as-it-is")
+    @auth_required
+    def call_the_other_as_it_is() -> Response:
+        request.environ["PATH_INFO"] = "/private"
+        return Response.from_app(inner, request.environ)
+
+    server = live_server(outer)
+    assert browser.get(f"{server.url}/private").text == "alice@example.com"
+    for way in ("inner", "inner-as-it-is"):
+        assert browser.fetch(f"/api/data/{way}").status == 401
 
 
 # /user
