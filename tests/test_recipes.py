@@ -1,16 +1,12 @@
-"""Every recipe of the documentation runs, and does what it is for."""
+"""Every recipe of the documentation runs, and does what it is for. Sockets: `test_recipe_sockets.py`."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import sys
 import threading
-from collections.abc import Callable
-from importlib import util
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from sqlalchemy import event
@@ -21,47 +17,17 @@ from flask_centralauth.emulator import Emulator
 from .browser_client import Browser
 from .conftest import LiveServer, RunServer
 
+if TYPE_CHECKING:
+    from .recipe_fixtures import Recipe
+
+pytest_plugins = ("tests.recipe_fixtures",)
+
 RECIPES: Final = Path(__file__).parents[1] / "docs" / "recipes"
 SECRET_KEY: Final = "a secret key of the tests, long enough"
-_numbers = itertools.count()
-
-Recipe = Callable[[str], ModuleType]
-
-
-@pytest.fixture
-def recipe(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """`recipe(name)` imports one afresh, with the settings of the emulator in the environment."""
-
-    def load(name: str) -> ModuleType:
-        for key, value in {**emulator.config, "SECRET_KEY": SECRET_KEY, "TESTING": True}.items():
-            monkeypatch.setenv(f"FLASK_{key}", json.dumps(value))
-        spec = util.spec_from_file_location(f"recipe{next(_numbers)}_{name}", RECIPES / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-        return module
-
-    monkeypatch.setattr("flask.Flask.auto_find_instance_path", lambda app: str(_instance(app.name)))
-    return load
-
-
-@pytest.fixture(autouse=True)
-def _instances(tmp_path: Path) -> None:
-    global _folder
-    _folder = tmp_path
-
-
-_folder = Path()
-
-
-def _instance(name: str) -> Path:
-    return _folder / name
 
 
 def test_every_recipe_is_tested_here() -> None:
-    source = Path(__file__).read_text("utf-8")
+    source = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_recipe*.py"))
     assert [path.stem for path in RECIPES.glob("*.py") if f'"{path.stem}"' not in source] == []
 
 
@@ -185,6 +151,126 @@ class TestHTMX:
         browser.get(f"{server.url}/api/auth/login")
         assert browser.fetch("/notes", headers=self.HTMX).text == ""
         assert browser.submit("/notes", {"text": "<b>"}, headers=self.HTMX).text == "<li>&lt;b&gt;</li>"
+
+
+class TestFlaskPrincipal:
+    @pytest.fixture
+    def module(self, recipe: Recipe) -> ModuleType:
+        return recipe("flask_principal_roles")
+
+    @pytest.fixture
+    def server(self, module: ModuleType, live_server: RunServer) -> LiveServer:
+        return live_server(module.create_app())
+
+    @pytest.fixture
+    def editor(self, module: ModuleType, server: LiveServer, emulator: Emulator) -> Browser:
+        (alice,) = [user for user in emulator.users if user.email == "alice@example.com"]
+        module.roles[alice.id] = {"editor"}
+        browser = Browser(emulator)
+        assert browser.get(f"{server.url}/articles").text == "The articles of alice@example.com"
+        return browser
+
+    def test_role_opens_what_it_is_for(self, editor: Browser) -> None:
+        assert editor.fetch("/menu").json() == ["articles"]
+
+    def test_somebody_without_the_role_can_use_another_account(
+        self, editor: Browser, server: LiveServer, emulator: Emulator
+    ) -> None:
+        browser = Browser(emulator, user="bob@example.com")
+        page = browser.get(f"{server.url}/articles")
+        assert page.status == 403
+        assert "Use another account" in page.text
+        refused = browser.fetch("/articles")
+        assert (refused.status, refused.json()["errorCode"]) == (403, "noPermission")
+        assert browser.fetch("/menu").json() == []
+
+    def test_guest_is_asked_to_sign_in(self, server: LiveServer, emulator: Emulator) -> None:
+        browser = Browser(emulator, user=None)
+        assert browser.fetch(f"{server.url}/articles").status == 401
+        assert browser.get(f"{server.url}/articles").url.startswith(f"{emulator.url}/login?")
+        assert browser.fetch(f"{server.url}/menu").json() == []
+
+    def test_lost_role_and_signing_out_count_at_once(self, module: ModuleType, editor: Browser) -> None:
+        (roles,) = module.roles.values()
+        roles.clear()
+        assert editor.fetch("/articles").status == 403
+        roles.add("editor")
+        assert editor.fetch("/articles").status == 200
+        editor.submit("/api/auth/logout", follow=False)
+        assert editor.fetch("/articles").status == 401
+        assert editor.fetch("/menu").json() == []
+
+    def test_next_user_of_a_browser_has_no_role_of_the_last(
+        self, editor: Browser, server: LiveServer
+    ) -> None:
+        editor.user = "bob@example.com"
+        editor.get(f"{server.url}/api/auth/login?return_to=/menu")
+        assert editor.fetch("/menu").json() == []
+
+
+class TestFlaskAdmin:
+    @pytest.fixture
+    def module(self, recipe: Recipe) -> ModuleType:
+        return recipe("flask_admin_panel")
+
+    @pytest.fixture
+    def server(
+        self,
+        module: ModuleType,
+        live_server: RunServer,
+        emulator: Emulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> LiveServer:
+        (alice,) = [user for user in emulator.users if user.email == "alice@example.com"]
+        monkeypatch.setenv("FLASK_ADMINS", json.dumps([alice.id]))
+        monkeypatch.setenv("FLASK_SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path / 'notes.sqlite3'}")
+        return live_server(module.create_app())
+
+    def notes(self, module: ModuleType, server: LiveServer) -> list[str]:
+        with server.app.app_context():  # type: ignore[attr-defined]
+            return [note.text for note in module.db.session.query(module.Note)]
+
+    def test_guest_signs_in_and_comes_back_to_the_panel(self, server: LiveServer, emulator: Emulator) -> None:
+        browser = Browser(emulator)
+        assert browser.fetch(f"{server.url}/admin/note/").status == 401
+        page = browser.get(f"{server.url}/admin/note/?page=0")
+        assert page.path == "/admin/note/?page=0"
+        assert "alice@example.com" in page.text
+        assert page.headers["Cache-Control"] == "no-store"
+
+    def test_somebody_else_can_use_another_account(
+        self, module: ModuleType, server: LiveServer, emulator: Emulator
+    ) -> None:
+        browser = Browser(emulator, user="bob@example.com")
+        for path in ("/admin/", "/admin/note/", "/admin/note/new/"):
+            page = browser.get(server.url + path)
+            assert page.status == 403
+            assert "Use another account" in page.text
+            assert browser.fetch(path).json()["errorCode"] == "noPermission"
+        browser.submit("/admin/note/new/", {"text": "mine"})
+        assert self.notes(module, server) == []
+
+    def test_admin_works_and_signs_out_there(
+        self, module: ModuleType, server: LiveServer, emulator: Emulator
+    ) -> None:
+        browser = Browser(emulator)
+        page = browser.get(f"{server.url}/admin/note/new/")
+        form = next(form for form in page.forms if "csrf_token" in form.fields)
+        browser.submit(form, {"text": "first"})
+        assert self.notes(module, server) == ["first"]
+
+        sign_out = next(form for form in browser.get(f"{server.url}/admin/").forms if "logout" in form.action)
+        browser.submit(sign_out, follow=False)
+        assert browser.fetch("/admin/note/").status == 401
+
+    def test_form_of_another_site_does_nothing(
+        self, module: ModuleType, server: LiveServer, emulator: Emulator
+    ) -> None:
+        browser = Browser(emulator)
+        browser.get(f"{server.url}/admin/note/new/")
+        browser.submit("/admin/note/new/", {"text": "not by me"})
+        assert self.notes(module, server) == []
 
 
 class TestTwoOrganizations:
