@@ -10,11 +10,8 @@ from typing import Any
 
 from flask import Flask
 
-from flask_centralauth import CentralAuth
-
 from . import gallery, pages
-
-centralauth = CentralAuth()
+from .extensions import centralauth
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:

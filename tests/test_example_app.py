@@ -75,9 +75,9 @@ def test_home_explains_and_offers_to_sign_in(browser: Browser, example: LiveServ
     assert "Sign in with CentralAuth" in page.text
 
 
-@pytest.mark.parametrize("path", ["/", "/errors"])
+@pytest.mark.parametrize("path", ["/", "/errors", "/mail-sent"])
 def test_page_is_accessible_and_needs_nothing_from_outside(
-    browser: Browser, example: LiveServer, path: str
+    emulator: Emulator, browser: Browser, example: LiveServer, path: str
 ) -> None:
     document = Document(browser.get(example.url + path).text)
 
@@ -87,7 +87,7 @@ def test_page_is_accessible_and_needs_nothing_from_outside(
     for _, attributes in document.elements:
         assert "style" not in attributes
         for name in ("href", "src", "action"):
-            assert attributes.get(name, "/").startswith(("/", "#"))
+            assert attributes.get(name, "/").startswith(("/", "#", emulator.url))
 
 
 def test_profile_asks_to_sign_in_and_comes_back(
@@ -133,6 +133,63 @@ def test_confirming_that_it_is_you_comes_back_to_the_profile(browser: Browser, e
     page = browser.click(link)
 
     assert (page.status, page.path) == (200, "/profile")
+
+
+class TestMail:
+    """The form of its own, which mails a link instead of showing CentralAuth's login page."""
+
+    def ask(self, browser: Browser, example: LiveServer, address: str) -> Page:
+        home = browser.get(f"{example.url}/")
+        form = next(form for form in home.forms if "email" in form.fields)
+        return browser.submit(form, {"email": address})
+
+    def test_link_signs_in_and_leads_to_the_profile(
+        self, emulator: Emulator, browser: Browser, example: LiveServer
+    ) -> None:
+        sent = self.ask(browser, example, "bob@example.com")
+        assert "Look into your mailbox" in sent.text
+        mailbox = next(a["href"] for a in Document(sent.text).all("a") if a["href"].endswith("/mailbox"))
+        assert emulator.mailbox.latest("bob@example.com").link in html.unescape(browser.click(mailbox).text)
+
+        page = browser.click(emulator.mailbox.latest("bob@example.com").link)
+        assert (page.status, page.path) == (200, "/profile")
+        assert "bob@example.com" in page.text
+
+    def test_answer_does_not_tell_who_has_an_account(
+        self, emulator: Emulator, browser: Browser, example: LiveServer
+    ) -> None:
+        emulator.configure(enable_user_creation=False)
+        known, unknown = (
+            self.ask(browser, example, f"{name}@example.com") for name in ("alice", "nobody.at.all")
+        )
+        assert (known.status, known.text) == (unknown.status, unknown.text)
+
+    def test_what_is_no_address_is_said_at_the_form(
+        self, emulator: Emulator, browser: Browser, example: LiveServer
+    ) -> None:
+        page = self.ask(browser, example, "not an address")
+        assert page.path == "/"
+        assert "Please enter a valid e-mail address." in page.text
+        assert list(emulator.mailbox) == []
+
+    def test_another_site_cannot_have_mails_sent(
+        self, emulator: Emulator, browser: Browser, example: LiveServer
+    ) -> None:
+        browser.get(f"{example.url}/")
+        elsewhere = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        page = browser.submit("/mail-me-a-link", {"email": "alice@example.com"}, headers=elsewhere)
+        assert page.status == 403
+        assert list(emulator.mailbox) == []
+
+    def test_only_who_is_signed_out_sees_the_form(self, browser: Browser, example: LiveServer) -> None:
+        browser.get(f"{example.url}/profile")
+        assert not [form for form in browser.get(f"{example.url}/").forms if "email" in form.fields]
+
+    def test_without_debug_mode_no_mailbox_is_shown(
+        self, emulator: Emulator, browser: Browser, tmp_path: Path, live_server: RunServer
+    ) -> None:
+        server = live_server(make_example(emulator, tmp_path / "sessions", DEBUG=False))
+        assert "_emulator" not in self.ask(browser, server, "bob@example.com").text
 
 
 def test_user_fields_are_escaped(emulator: Emulator, example: LiveServer) -> None:

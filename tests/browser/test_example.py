@@ -72,6 +72,20 @@ def test_sign_in_see_the_profile_sign_out(
     assert outside == []
 
 
+def test_link_of_a_mail_signs_in(
+    chromium_page: Page, example: LiveServer, emulator: Emulator, outside: list[str]
+) -> None:
+    page = chromium_page
+    page.goto(example.url)
+    page.get_by_label("Or by a link in a mail:").fill("bob@example.com")
+    page.get_by_role("button", name="Mail me a link").click()
+    page.get_by_role("link", name="Open its mailbox").click()
+    page.locator(f'a[href="{emulator.mailbox.latest("bob@example.com").link}"]').first.click()
+    page.get_by_role("heading", name="bob@example.com").wait_for()
+    assert page.url == f"{example.url}/profile"
+    assert outside == []
+
+
 def test_script_shows_where_to_sign_in_and_comes_back(chromium_page: Page, example: LiveServer) -> None:
     page = chromium_page
     page.goto(example.url)
@@ -185,6 +199,10 @@ def test_every_page_in_light_dark_and_on_a_phone(
 
     page.goto(example.url)
     shoot("home")
+    page.get_by_label("Or by a link in a mail:").fill("alice@example.com")
+    page.get_by_role("button", name="Mail me a link").click()
+    page.get_by_role("heading", name="Look into your mailbox").wait_for()
+    shoot("mail-sent")
     page.goto(f"{example.url}/errors")
     shoot("errors")
     for code, section in (
