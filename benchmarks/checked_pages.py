@@ -84,13 +84,15 @@ class CheckedPages:
                 pass
 
     def status_of(self, environ: Environ) -> str:
-        """Answer one page visit, whatever the answer is."""
+        """Answer one page visit, whatever the answer is; a cookie that comes with it is named too."""
         found: list[str] = []
 
-        def start(status: str, *_rest: object) -> Any:
-            found.append(status)
+        def start(status: str, headers: list[tuple[str, str]], *_exc_info: object) -> Any:
+            cookie = any(name == "Set-Cookie" for name, _ in headers)
+            found.append(f"{status}, and a cookie" if cookie else status)
 
-        list(self.app.wsgi_app(dict(environ), start))
+        for _ in self.app.wsgi_app(dict(environ), start):
+            pass
         return found[0]
 
     def close(self) -> None:
