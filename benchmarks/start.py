@@ -25,6 +25,7 @@ from typing import Final
 from flask_centralauth.emulator import Emulator
 from tests.browser_client import Browser
 
+from .memory import private_mib
 from .report import Report, options, spread
 from .started_app import WAYS
 
@@ -149,12 +150,6 @@ def worker(way: str, settings: dict[str, str]) -> Iterator[Worker]:
             yield running
         finally:
             running.stop()
-
-
-def private_mib(process: int) -> float:
-    """What this process alone has in memory; what it shares with its parent is left out (Linux)."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text("ascii").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def workers(report: Report, emulator: Emulator, rounds: int) -> None:

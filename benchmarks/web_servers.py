@@ -1,4 +1,4 @@
-"""Web servers as in production: two gunicorns with two workers each, one Redis, and what balances them."""
+"""Web servers as in production: some gunicorns with some workers each, one Redis, and what balances them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,16 +43,17 @@ class Balancer(dict[str, str]):
 
 
 class WebServer:
-    """gunicorn with two workers, on a port it keeps over a crash."""
+    """gunicorn, on a port it keeps over a crash."""
 
-    def __init__(self, port: int, environment: dict[str, str]) -> None:
+    def __init__(self, port: int, environment: dict[str, str], *, workers: int = WORKERS) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.up = False
         self._environment = environment
+        self._workers = workers
 
     def start(self) -> None:
-        options = ["--workers", str(WORKERS), "--threads", "8", "--bind", f"127.0.0.1:{self.port}"]
+        options = ["--workers", str(self._workers), "--threads", "8", "--bind", f"127.0.0.1:{self.port}"]
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -87,27 +89,33 @@ class WebServer:
             return False
 
 
+@dataclass(frozen=True)
+class Deployment:
+    servers: list[WebServer]
+    redis_url: str
+
+
 @contextlib.contextmanager
-def deployment(emulator: Emulator) -> Iterator[list[WebServer]]:
-    """Redis and both web servers."""
+def deployment(
+    emulator: Emulator, *, servers: int = 2, workers: int = WORKERS, **config: Any
+) -> Iterator[Deployment]:
+    """Redis and web servers, with some settings of their own."""
     redis = RedisServer()
     settings = {
         **emulator.config,
         "SECRET_KEY": "the crowd shares one secret key",
         "CENTRALAUTH_CALLBACK_URL": f"{ORIGIN}/api/auth/callback",
-        # CentralAuth is asked often, so that checks and logouts meet.
-        "CENTRALAUTH_USER_TTL": 2,
+        **config,
     }
-    ports = random.sample(range(20000, 32000), 2)
-    servers: list[WebServer] = []
+    running: list[WebServer] = []
     try:
         redis.start()
         environment = {"CROWD_SETTINGS": json.dumps(settings), "REDIS_URL": redis.url}
-        for port in ports:
-            servers.append(WebServer(port, environment))
-            servers[-1].start()
-        yield servers
+        for port in random.sample(range(20000, 32000), servers):
+            running.append(WebServer(port, environment, workers=workers))
+            running[-1].start()
+        yield Deployment(running, redis.url)
     finally:
-        for server in servers:
+        for server in running:
             server.kill()
         redis.close()
