@@ -137,6 +137,6 @@ def test_the_metadata_is_complete(built: Distributions) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    extras = {"redis", "memcached", "sqlalchemy", "babel", "testing", "docs"}
+    extras = {"redis", "memcached", "sqlalchemy", "babel", "opentelemetry", "testing", "docs"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert built.wheel[name.replace("METADATA", "licenses/LICENSE")] == (ROOT / "LICENSE").read_bytes()

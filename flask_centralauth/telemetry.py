@@ -1,0 +1,86 @@
+"""Numbers for OpenTelemetry: what checks cost, and how logins end.
+
+Needs the extra ``opentelemetry``, which is OpenTelemetry's API alone: without an SDK in the
+application every number goes nowhere and costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from flask import Flask
+
+try:
+    from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation, get_meter
+except ImportError as missing:
+    raise ImportError(
+        "flask_centralauth.telemetry needs OpenTelemetry: pip install 'flask_centralauth[opentelemetry]'"
+    ) from missing
+
+from .errors import CentralAuthError, ErrorCode
+from .signals import login_failed, session_ended, user_logged_in, user_logged_out
+from .state import state_of
+from .user_cache import UserCache
+
+#: What the conventions of OpenTelemetry put in place of a value that is not one of a few.
+OTHER: Final = "_OTHER"
+
+_COUNTED: Final[dict[str, str]] = {
+    "calls": "HTTP calls to CentralAuth",
+    "failures": "calls that failed for reasons of CentralAuth or the network",
+    "cache_hits": "requests answered from the process's memory",
+    "shared_hits": "requests answered from what another process had asked",
+    "stale_served": "requests that went on with the last known user",
+}
+
+_ENDINGS: Final = (
+    ("logins", "logins that worked, and with error.type those that failed", (user_logged_in, login_failed)),
+    ("logouts", "logins that people ended", (user_logged_out,)),
+    ("sessions_ended", "logins that CentralAuth ended", (session_ended,)),
+)
+
+
+def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
+    """Let OpenTelemetry collect an application's numbers. Call it once, after ``init_app``.
+
+    Counts what ``CentralAuth.counters`` has, as ``centralauth.calls`` and so on, whether calls
+    are held back now (``centralauth.breaker_open``), and ``centralauth.logins``,
+    ``centralauth.logouts`` and ``centralauth.sessions_ended``; what failed or ended has the
+    attribute ``error.type``, with CentralAuth's code.
+
+    :param meter: by default the one of OpenTelemetry's global provider.
+    :raises RuntimeError: ``init_app`` was not called for the application.
+    """
+    users = state_of(app).users
+    meter = get_meter("flask_centralauth") if meter is None else meter
+    for name, description in _COUNTED.items():
+        meter.create_observable_counter(
+            f"centralauth.{name}", [_observer(users, name)], description=description
+        )
+    meter.create_observable_gauge(
+        "centralauth.breaker_open",
+        [lambda _options: [Observation(int(users.counters.breaker != "closed"))]],
+        description="1 while CentralAuth is not asked because it failed repeatedly",
+    )
+    for name, description, signals in _ENDINGS:
+        counter = meter.create_counter(f"centralauth.{name}", description=description)
+        for signal in signals:
+            # Not weakly: nothing else keeps the function alive.
+            signal.connect(_adder(counter), sender=app, weak=False)
+
+
+def _observer(users: UserCache, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _options: [Observation(getattr(users.counters, name))]
+
+
+def _adder(counter: Counter) -> Callable[..., None]:
+    def add(_sender: object, *, error: CentralAuthError | None = None, **_more: object) -> None:
+        counter.add(1, {} if error is None else {"error.type": _kind(error)})
+
+    return add
+
+
+def _kind(error: CentralAuthError) -> str:
+    """Return the code of an error when it is one of ours (attack: a new time series per request)."""
+    return str(error.error_code) if isinstance(error.error_code, ErrorCode) else OTHER
