@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -162,6 +163,17 @@ def live_server() -> Iterator[RunServer]:
 def browser(emulator: Emulator) -> Browser:
     """A scripted browser whose user is alice@example.com; more with `Browser(emulator, user=...)`."""
     return Browser(emulator)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`later(seconds)` sets the clock of the application and of the emulator ahead."""
+    real = time.time
+
+    def forward(seconds: float) -> None:
+        monkeypatch.setattr("time.time", lambda: real() + seconds)
+
+    return forward
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import logging
 import random
 import string
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,17 +41,6 @@ def started(server: LiveServer, browser: Browser, emulator: Emulator) -> Callabl
         return _callback_of(login.last, by, emulator)
 
     return start
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """`later(seconds)` sets the clock of the application and of the emulator ahead."""
-    real = time.time
-
-    def forward(seconds: float) -> None:
-        monkeypatch.setattr("time.time", lambda: real() + seconds)
-
-    return forward
 
 
 def _callback_of(login: Hop, browser: Browser, emulator: Emulator) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -29,16 +29,23 @@ def check_page(page: Page, sentence: str) -> None:
     assert page.headers["Cache-Control"] == "no-store"
 
 
-KEPT_OUT: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
-    "blocked": ({}, {"blocked": True}, "userBlocked", BLOCKED),
-    "unverified": (
-        {"CENTRALAUTH_REQUIRE_VERIFIED": True},
-        {"verified": False},
-        "userNotVerified",
-        UNVERIFIED,
+class KeptOut(NamedTuple):
+    """Somebody who may not be here: the settings, what CentralAuth knows of them, what they get."""
+
+    config: dict[str, Any]
+    fields: dict[str, Any]
+    code: str
+    sentence: str
+
+
+KEPT_OUT = {
+    "blocked": KeptOut({}, {"blocked": True}, "userBlocked", BLOCKED),
+    "unverified": KeptOut(
+        {"CENTRALAUTH_REQUIRE_VERIFIED": True}, {"verified": False}, "userNotVerified", UNVERIFIED
     ),
-    "of another organization": ({}, {"organizationId": "another"}, "noPermission", NO_ACCESS),
+    "of another organization": KeptOut({}, {"organizationId": "another"}, "noPermission", NO_ACCESS),
 }
+kept_out = pytest.mark.parametrize("who", KEPT_OUT.values(), ids=KEPT_OUT)
 LET_IN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "blocked, where that is wanted": ({"CENTRALAUTH_ALLOW_BLOCKED": True}, {"blocked": True}),
     "unverified, by default": ({}, {"verified": False}),
@@ -46,56 +53,40 @@ LET_IN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("config", "fields", "code", "sentence"), KEPT_OUT.values(), ids=KEPT_OUT)
-def test_kept_out_at_login_without_a_session(
-    make_checked_site: MakeCheckedSite,
-    config: dict[str, Any],
-    fields: dict[str, Any],
-    code: str,
-    sentence: str,
-) -> None:
-    site = make_checked_site(**config)
-    change(site, **fields)
-    check_page(site.browser.get(f"{site.url}/private"), sentence)
+@kept_out
+def test_kept_out_at_login_without_a_session(make_checked_site: MakeCheckedSite, who: KeptOut) -> None:
+    site = make_checked_site(**who.config)
+    change(site, **who.fields)
+    check_page(site.browser.get(f"{site.url}/private"), who.sentence)
     assert site.browser.cookies.get("session") is None
     assert site.fetch().status == 401
     assert site.fetch("/api/auth/user").json() is None
 
 
-@pytest.mark.parametrize(("config", "fields", "code", "sentence"), KEPT_OUT.values(), ids=KEPT_OUT)
-def test_out_at_the_next_check(
-    make_checked_site: MakeCheckedSite,
-    config: dict[str, Any],
-    fields: dict[str, Any],
-    code: str,
-    sentence: str,
-) -> None:
-    site = make_checked_site(**config)
+@kept_out
+def test_out_at_the_next_check(make_checked_site: MakeCheckedSite, who: KeptOut) -> None:
+    site = make_checked_site(**who.config)
     site.log_in()
-    change(site, **fields)
+    change(site, **who.fields)
     assert site.fetch().status == 200
     site.expire()
     with ended_sessions() as ended:
         page = site.fetch()
-        assert (page.status, page.json()["errorCode"]) == (403, code)
+        assert (page.status, page.json()["errorCode"]) == (403, who.code)
         assert site.fetch().status == 401
-    assert [told["error"].error_code for told in ended] == [code]
+    assert [told["error"].error_code for told in ended] == [who.code]
     assert site.asked == 1
 
 
-@pytest.mark.parametrize(("config", "fields", "code", "sentence"), KEPT_OUT.values(), ids=KEPT_OUT)
+@kept_out
 def test_the_page_somebody_sees_who_is_kept_out_later(
-    make_checked_site: MakeCheckedSite,
-    config: dict[str, Any],
-    fields: dict[str, Any],
-    code: str,
-    sentence: str,
+    make_checked_site: MakeCheckedSite, who: KeptOut
 ) -> None:
-    site = make_checked_site(**config)
+    site = make_checked_site(**who.config)
     site.log_in()
-    change(site, **fields)
+    change(site, **who.fields)
     site.expire()
-    check_page(site.browser.get(f"{site.url}/private"), sentence)
+    check_page(site.browser.get(f"{site.url}/private"), who.sentence)
 
 
 def test_an_answer_of_another_worker_is_judged_by_our_own_settings(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,14 +32,3 @@ def make_target(
 @pytest.fixture
 def target(make_target: MakeTarget) -> Target:
     return make_target()
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """`later(seconds)` sets the clock of the application and of the emulator ahead."""
-    real = time.time
-
-    def forward(seconds: float) -> None:
-        monkeypatch.setattr("time.time", lambda: real() + seconds)
-
-    return forward

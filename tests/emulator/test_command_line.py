@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import requests
 
 from flask_centralauth.emulator.cli import emulator_from, greeting, main, parser
+
+from .process import EmulatorProcess
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -27,28 +26,11 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_it_runs_and_says_what_an_application_needs() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "flask_centralauth.emulator",
-        "--port",
-        "0",
-        "--user",
-        "carol@example.com",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines: list[str] = []
-    while not lines or not lines[-1].startswith("PORT="):
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.communicate()
-    url = f"http://127.0.0.1:{lines[-1].strip().partition('=')[2]}"
-    assert requests.get(f"{url}/healthz", timeout=20).json() == {"status": "ok"}
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=20)
-    assert (process.returncode, complaints) == (0, "")
-    said = "".join(lines)
-    assert f"CENTRALAUTH_BASE_URL={url}" in said
+    emulator = EmulatorProcess("--user", "carol@example.com")
+    assert requests.get(f"{emulator.url}/healthz", timeout=20).json() == {"status": "ok"}
+    assert emulator.stop() == (0, "")
+    said = "".join(emulator.said)
+    assert f"CENTRALAUTH_BASE_URL={emulator.url}" in said
     assert "CENTRALAUTH_CLIENT_ID=" in said
     assert "CENTRALAUTH_CLIENT_SECRET=" in said
     assert "/_emulator/ui" in said
@@ -56,10 +38,7 @@ def test_it_runs_and_says_what_an_application_needs() -> None:
 
 def test_from_its_start_to_the_first_login_it_works_for_less_than_a_second() -> None:
     before = os.times()
-    command = [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--quiet"]
-    process = subprocess.Popen([*command, "--autologin", "a@example.com"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    url = f"http://127.0.0.1:{process.stdout.readline().strip().partition('=')[2]}"
+    emulator = EmulatorProcess("--quiet", "--autologin", "a@example.com")
     query = {
         "client_id": "emulator",
         "response_type": "code",
@@ -68,10 +47,9 @@ def test_from_its_start_to_the_first_login_it_works_for_less_than_a_second() -> 
         "code_challenge": "c" * 43,
         "code_challenge_method": "S256",
     }
-    reply = requests.get(f"{url}/login", params=query, allow_redirects=False, timeout=20)
+    reply = requests.get(f"{emulator.url}/login", params=query, allow_redirects=False, timeout=20)
     assert "code=" in reply.headers["Location"]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    emulator.stop()
     after = os.times()
     spent = sum(after[2:4]) - sum(before[2:4])
     print(f"processor time from start to the first answered login, and the end: {spent:.2f} s")
@@ -135,17 +113,12 @@ def test_the_control_api_can_be_left_out() -> None:
 
 @pytest.mark.parametrize(("auth_ip", "status"), [("192.0.2.1", 0), ("0.0.0.0", 1)])
 def test_bad_clients_can_fail_a_pipeline(auth_ip: str, status: int) -> None:
-    command = [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--quiet", "--exit-on-lint"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    port = process.stdout.readline().strip().partition("=")[2]
+    emulator = EmulatorProcess("--quiet", "--exit-on-lint")
     headers = {"auth-ip": auth_ip, "user-agent": "a browser"}
-    requests.post(
-        f"http://127.0.0.1:{port}/api/v1/userinfo?domain=https://app.example", headers=headers, timeout=20
-    )
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=20)
-    assert process.returncode == status
+    url = f"{emulator.url}/api/v1/userinfo?domain=https://app.example"
+    requests.post(url, headers=headers, timeout=20)
+    exit_status, complaints = emulator.stop()
+    assert exit_status == status
     assert ("error: L08 auth-ip is the placeholder 0.0.0.0 (request 1)" in complaints) is bool(status)
 
 

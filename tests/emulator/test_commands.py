@@ -27,6 +27,7 @@ from flask_centralauth.emulator.cli import emulator_from, main, parser
 from tests.services.programs import Program
 
 from .application import ORIGIN, Application
+from .process import EmulatorProcess
 
 ORIGINS = ("--domain", ORIGIN)
 
@@ -179,24 +180,10 @@ def test_where_toml_is_unknown_that_is_told(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_goes_on_from_where_it_was_stopped(tmp_path: Path, stop: signal.Signals) -> None:
     file = tmp_path / "state.json"
-    command = [
-        sys.executable,
-        "-m",
-        "flask_centralauth.emulator",
-        "--port",
-        "0",
-        "--quiet",
-        "--state",
-        str(file),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    url = f"http://127.0.0.1:{process.stdout.readline().strip().partition('=')[2]}"
-    headers = {"X-Emulator-Control": "1"}
-    requests.post(f"{url}/_emulator/users", json={"email": "new@example.com"}, headers=headers, timeout=20)
-    process.send_signal(stop)
-    _, complaints = process.communicate(timeout=20)
-    assert (process.returncode, complaints) == (0, "")
+    emulator = EmulatorProcess("--quiet", "--state", str(file))
+    url, headers = f"{emulator.url}/_emulator/users", {"X-Emulator-Control": "1"}
+    requests.post(url, json={"email": "new@example.com"}, headers=headers, timeout=20)
+    assert emulator.stop(stop) == (0, "")
     again = started("--state", str(file))
     assert "new@example.com" in [user.email for user in again.users]
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
@@ -217,26 +204,17 @@ def test_a_state_that_makes_no_sense_is_refused(
 
 def test_https_with_a_certificate_of_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    command = [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--tls"]
-    command += ["--public-url", "https://auth.test"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines: list[str] = []
-    while not lines or not lines[-1].startswith("PORT="):
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.communicate()
+    emulator = EmulatorProcess("--tls", "--public-url", "https://auth.test")
     authority = tmp_path / "flask_centralauth" / "emulator-authority.pem"
-    assert f"Authority to trust: {authority}\n" in lines
-    port = int(lines[-1].partition("=")[2])
+    assert f"Authority to trust: {authority}\n" in emulator.said
     trusting = ssl.create_default_context(cafile=str(authority))
     for host in ("127.0.0.1", "localhost", "auth.test"):
         with (
-            socket.create_connection(("127.0.0.1", port)) as plain,
+            socket.create_connection(("127.0.0.1", emulator.port)) as plain,
             trusting.wrap_socket(plain, server_hostname=host) as secured,
         ):
             assert secured.version() in ("TLSv1.2", "TLSv1.3")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    emulator.stop()
 
 
 def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:

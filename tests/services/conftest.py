@@ -4,54 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
 
-from tests.services import programs
 from tests.services.application import Application
-from tests.services.servers import MemcachedServer, PostgresServer, RedisServer
+from tests.services.servers import MemcachedServer, PostgresServer, RedisServer, Server
 from tests.services.store_engines import NAMES, StoreEngine, make_engine
 
 if TYPE_CHECKING:
     from flask_centralauth.emulator import Emulator
+
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 class MakeWorker(Protocol):
     def __call__(self, engine: StoreEngine, **config: Any) -> Application: ...
 
 
-@pytest.fixture(scope="session")
-def redis_process() -> Iterator[RedisServer]:
-    programs.REDIS.require()
-    server = RedisServer()
+def _running(server: AnyServer) -> Iterator[AnyServer]:
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[RedisServer]:
+    yield from _running(RedisServer())
 
 
 @pytest.fixture(scope="session")
 def memcached_process() -> Iterator[MemcachedServer]:
-    programs.MEMCACHED.require()
-    server = MemcachedServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(MemcachedServer())
 
 
 @pytest.fixture(scope="session")
 def postgres_process() -> Iterator[PostgresServer]:
-    programs.POSTGRESQL.require()
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(PostgresServer())
 
 
 @pytest.fixture
