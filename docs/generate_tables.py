@@ -2,19 +2,21 @@
 
     python docs/generate_tables.py
 
-Run it after changing SETTINGS in flask_centralauth/config.py or the emulator's options; a test compares them.
+Run it after changing SETTINGS in flask_centralauth/config.py, or the emulator's options or commands; a test
+compares them.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from flask_centralauth.config import SETTINGS, Setting, Settings
-from flask_centralauth.emulator.cli import parser
+from flask_centralauth.emulator import check_command, cli, commands
 
 FOLDER: Final = Path(__file__).parent
 
@@ -28,7 +30,9 @@ _TYPES: Final = {
     "OptionalWords": "dict, or a function that returns one",
 }
 _OPTION: Final = re.compile(r"^  (--\S+(?: \S+)?)\s+(\S.*)$", re.MULTILINE)
-_TABLE: Final = re.compile(r"(?<=<!-- made by docs/generate_tables.py -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+_TABLE: Final = re.compile(
+    r"(<!-- made by docs/generate_tables.py: (\w+) -->\n).*?(?=\n<!-- end -->)", re.DOTALL
+)
 
 
 def settings() -> Iterator[str]:
@@ -45,18 +49,47 @@ def options() -> Iterator[str]:
     """Yield the lines of the table of the emulator's options."""
     yield "| option | does |"
     yield "|---|---|"
-    os.environ["COLUMNS"] = "1000"  # one line each
-    for option, effect in _OPTION.findall(parser().format_help()):
+    for option, effect in _options_of(cli.parser()):
         yield f"| `{option}` | {effect} |"
 
 
-PAGES: Final[dict[str, Callable[[], Iterator[str]]]] = {"settings.md": settings, "emulator.md": options}
+def emulator_commands() -> Iterator[str]:
+    """Yield the lines of the table of what one asks a running emulator from a terminal."""
+    yield "| command | does | its own options |"
+    yield "|---|---|---|"
+    parsers = [check_command.parser(), *map(commands.parser, commands.COMMANDS)]
+    shared = set.intersection(*(set(_options_of(parser)) for parser in parsers))
+    for parser in parsers:
+        *_, name = parser.prog.split()
+        argument = (
+            parser.format_usage().rpartition("]")[2].rstrip()
+        )  # behind the options: " FILE", or nothing
+        own = [row for row in _options_of(parser) if row not in shared]
+        told = "<br>".join(f"`{option}` {effect}" for option, effect in own)
+        yield f"| `{name}{argument}` | {parser.description} | {told} |"
+
+
+def _options_of(parser: ArgumentParser) -> list[tuple[str, str]]:
+    os.environ["COLUMNS"] = "1000"  # one line each
+    return _OPTION.findall(parser.format_help())
+
+
+PAGES: Final = ("settings.md", "emulator.md")
+TABLES: Final[dict[str, Callable[[], Iterator[str]]]] = {
+    "settings": settings,
+    "options": options,
+    "commands": emulator_commands,
+}
 
 
 def text(page: str) -> str:
-    """Return a page with its table as the code has it now."""
-    table = "\n".join(PAGES[page]())
-    return _TABLE.sub(lambda _match: f"\n{table}\n", (FOLDER / page).read_text(encoding="utf-8"))
+    """Return a page with its tables as the code has them now."""
+
+    def table(match: re.Match[str]) -> str:
+        lines = "\n".join(TABLES[match[2]]())
+        return f"{match[1]}\n{lines}\n"
+
+    return _TABLE.sub(table, (FOLDER / page).read_text(encoding="utf-8"))
 
 
 def _default(setting: Setting) -> str:

@@ -20,6 +20,7 @@ from flask import Flask
 
 from flask_centralauth.diagnosis import SECTIONS
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.emulator.scenarios import SCENARIOS
 from tests.browser_client import Browser
 from tests.conftest import RunServer
 from tests.documented_code import ROOT, Program, pages, programs
@@ -203,6 +204,12 @@ def test_the_tables_are_those_of_the_code(page: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "80")  # what the generator changes is put back
     generator = load_generator("generate_tables")
     assert (DOCS / page).read_text(encoding="utf-8") == generator.text(page)
+
+
+def test_every_scenario_of_the_emulator_is_described() -> None:
+    text = (DOCS / "emulator.md").read_text(encoding="utf-8")
+    table = text.partition("| scenario |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(SCENARIOS)
 
 
 def load_generator(name: str) -> ModuleType:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Final
 
 from .attacks import attack
-from .origins import origin_of
 from .probe import CannotProbe, Probe
+from .usage import UsageError, add_emulator_options, check_urls, complain
 
-DEFAULT_EMULATOR: Final = "http://127.0.0.1:9797"
 FAILED: Final = 1
-USAGE_ERROR: Final = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,32 +19,24 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m flask_centralauth.emulator check",
         description="Try well-known attacks on a running application that uses a running emulator.",
     )
-    add = options.add_argument
-    add("url", metavar="URL", help="the application's address")
-    add(
-        "--emulator",
-        metavar="URL",
-        default=DEFAULT_EMULATOR,
-        help="the emulator's (default %(default)s)",
+    options.add_argument("url", metavar="URL", help="the application's address")
+    options.add_argument(
+        "--prefix", default="/api/auth", help="where the login routes are (default %(default)s)"
     )
-    add("--prefix", default="/api/auth", help="where the login routes are (default %(default)s)")
-    add("--control-token", metavar="TOKEN", help="as given to the emulator")
+    add_emulator_options(options)
     return options
 
 
 def check(argv: Sequence[str]) -> int:
     """Print how each attack went; return 1 when one worked, 2 when nothing could be tried."""
     options = parser().parse_args(argv)
-    for url in (options.url, options.emulator):
-        if origin_of(url) is None:
-            print(f"check: {url!r} is not an http(s) URL", file=sys.stderr)
-            return USAGE_ERROR
-    probe = Probe(options.url, options.emulator, prefix=options.prefix, control_token=options.control_token)
     try:
-        report = attack(probe)
-    except CannotProbe as problem:
-        print(f"check: {problem}", file=sys.stderr)
-        return USAGE_ERROR
+        check_urls(options.url, options.emulator)
+        report = attack(
+            Probe(options.url, options.emulator, prefix=options.prefix, control_token=options.control_token)
+        )
+    except (UsageError, CannotProbe) as problem:
+        return complain("check", problem)
     for outcome in report.outcomes:
         reason = outcome.told or outcome.skipped
         word = "FAILED" if outcome.told else "skipped" if outcome.skipped else "ok"

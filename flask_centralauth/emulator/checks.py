@@ -86,8 +86,3 @@ class Checks:
             ErrorCode.MISSING_FIELDS,
             f"more than once: {', '.join(name[:40] for name in repeated)}",
         )
-
-    @property
-    def failed(self) -> Check | None:
-        """The rule that was broken, if any."""
-        return next((check for check in self.done if not check.passed), None)

@@ -22,12 +22,12 @@ from .entities import checked_email
 from .faults import fault_from
 from .origins import is_origin, origin_of
 from .scenarios import SCENARIOS
-from .seed_file import UsageError, client_of, merged, read_seed_file
+from .seed_file import client_of, merged, read_seed_file
 from .service import DEFAULT_USERS, SeedUser
 from .state_file import read_state, write_state
+from .usage import DEFAULT_PORT, UsageError, complain
 
-DEFAULT_PORT: Final = 9797
-USAGE_ERROR: Final = 2
+NAME: Final = "emulator"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,9 +97,11 @@ def _serve(options: argparse.Namespace) -> int:
         emulator.start()
         said = "" if options.quiet else greeting(emulator)
     except UsageError as problem:
-        return _complain(str(problem))
+        return complain(NAME, problem)
     except OSError as problem:
-        return _complain(f"cannot answer on {options.host}:{options.port}: {problem.strerror}; try --port 0")
+        return complain(
+            NAME, f"cannot answer on {options.host}:{options.port}: {problem.strerror}; try --port 0"
+        )
     if said:
         print(said, flush=True)
     if options.port == 0:
@@ -114,7 +116,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             write_state(options.state, emulator.export())
         except UsageError as problem:
-            return _complain(str(problem))
+            return complain(NAME, problem)
     return _graded(emulator) if options.exit_on_lint else 0
 
 
@@ -270,8 +272,3 @@ def _refuse_remote(host: str, allowed: bool) -> None:
     if not allowed:
         raise UsageError(f"{host} can be reached from other machines; add --allow-remote if you mean it")
     print(f"Warning: everybody who reaches {host} can log in as anybody here.", file=sys.stderr)
-
-
-def _complain(sentence: str) -> int:
-    print(f"emulator: {sentence}", file=sys.stderr)
-    return USAGE_ERROR

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from ..protocol import LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
 from .control_client import ControlClient, NoEmulator
-from .origins import origin_of
-from .seed_file import UsageError
 from .state_file import read_state, write_state
+from .usage import UsageError, add_emulator_options, check_urls, complain
 
-DEFAULT_EMULATOR: Final = "http://127.0.0.1:9797"
 DEFAULT_DOMAIN: Final = "http://localhost:5000"
-USAGE_ERROR: Final = 2
 Command = Callable[[ControlClient, argparse.Namespace], None]
 
 
@@ -67,13 +63,13 @@ def _tokens(emulator: ControlClient, options: argparse.Namespace) -> dict[str, s
     return tokens
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
+    """Return the options of one of the commands."""
     options = argparse.ArgumentParser(
         prog=f"python -m flask_centralauth.emulator {name}", description=COMMANDS[name].__doc__
     )
+    add_emulator_options(options)
     add = options.add_argument
-    add("--emulator", metavar="URL", default=DEFAULT_EMULATOR, help="its address (default %(default)s)")
-    add("--control-token", metavar="TOKEN", help="as given to the emulator")
     if name in ("export", "import"):
         add("file", type=Path, metavar="FILE", help="JSON file")
         return options
@@ -91,13 +87,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 def run(name: str, argv: Sequence[str]) -> int:
     """Run one of the commands; return the exit status."""
-    options = _parser(name).parse_args(argv)
+    options = parser(name).parse_args(argv)
     try:
-        for url in (options.emulator, getattr(options, "domain", options.emulator)):
-            if origin_of(url) is None:
-                raise UsageError(f"{url!r} is not an http(s) URL")
+        check_urls(options.emulator, getattr(options, "domain", options.emulator))
         COMMANDS[name](ControlClient(options.emulator, token=options.control_token), options)
     except (UsageError, NoEmulator) as problem:
-        print(f"{name}: {problem}", file=sys.stderr)
-        return USAGE_ERROR
+        return complain(name, problem)
     return 0

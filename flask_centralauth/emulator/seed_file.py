@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .service import DEFAULT_CLIENT_ID
-
-
-class UsageError(Exception):
-    """Somebody asks for something impossible; the text says what to do."""
+from .usage import UsageError
 
 
 def read_seed_file(path: Path) -> dict[str, Any]:

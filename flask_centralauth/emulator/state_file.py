@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from .clock import read_time, wire_time
 from .entities import Session
-from .seed_file import UsageError
 from .service import Service
+from .usage import UsageError
 
 VERSION: Final = 1
 

@@ -19,6 +19,7 @@ from .faults import Fault, RequestFacts
 from .journal import API, BROWSER, JournalEntry
 from .rate_limit import count_call
 from .service import Service
+from .tokens import TokenUnreadable, read_token
 from .wire import CONNECTION, ENDLESS_ACTIONS, SLOT, Slot
 
 #: Bytes of a body that the journal keeps.
@@ -139,8 +140,6 @@ def _limit() -> None:
 
 def _email_of(entry: JournalEntry) -> str | None:
     """Return whom a request is about, as far as it says so itself."""
-    from .tokens import TokenUnreadable, read_token
-
     service = the_service()
     if entry.endpoint in ("userinfo", "logout"):
         try:

@@ -66,6 +66,15 @@ def test_another_site_cannot_change_anything(control: Control, method: str, path
     assert form.status_code in (403, 405)
 
 
+def test_what_curl_sends_without_a_content_type_is_read(control: Control, emulator: Emulator) -> None:
+    """`curl --data '{...}'` calls it a form."""
+    headers = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
+    sent = json.dumps({"email": "carol@example.com"})
+    reply = requests.post(f"{control.url}/users", data=sent, headers=headers, timeout=20)
+    assert reply.status_code == 201, reply.text
+    assert "carol@example.com" in [user.email for user in emulator.users]
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:9797", "127.0.0.1.evil.example", "[::2]", "@"]
 )
