@@ -65,6 +65,8 @@ class Tokens:
 
     access_token: str = field(repr=False)
     lifetime: float | None
+    #: As it came: whoever trusts it has to look into it.
+    id_token: str | None = field(default=None, repr=False)
 
 
 class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no types
@@ -110,7 +112,8 @@ class CentralAuthClient:
             access_token = answer.get("access_token")
             if not isinstance(access_token, str) or not _is_token(access_token):
                 raise UnusableJSON("access_token is missing or malformed")
-            return Tokens(access_token, _lifetime(answer))
+            id_token = answer.get("id_token")
+            return Tokens(access_token, _lifetime(answer), id_token if isinstance(id_token, str) else None)
 
     def userinfo(self, access_token: str, *, domain: str, visitor: Visitor) -> User:
         """Return the user of an access token, as CentralAuth sees them now.

@@ -18,16 +18,19 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from . import setting_checks as checks
+from . import setting_warnings
 from .errors import ConfigurationError
-from .protocol import SECRET_LENGTHS, THEME_KEYS, TRANSLATION_KEYS
+from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .redirects import safe_return_to
 from .setting_checks import InvalidSettingError, OptionalWords
+from .setting_warnings import PREFIX
 
 log = logging.getLogger("flask_centralauth")
 
-PREFIX: Final = "CENTRALAUTH_"
 ROUTES: Final = ("login", "callback", "confirm", "user", "logout", "affirm")
 MINIMUM_SECRET_KEY: Final = 16
+#: Other spellings of the client secret.
+FURTHER_KEYS: Final = ("CENTRALAUTH_CLIENT_SECRET_FILE", "CENTRALAUTH_CLIENT_SECRETS")
 
 _REQUIRED: Final = object()
 
@@ -54,6 +57,7 @@ class Settings:
     logout_everywhere: bool
     allow_blocked: bool
     require_verified: bool
+    unsafe_local_id_token: bool
     translations: OptionalWords
     theme: OptionalWords
     flash_category: str
@@ -120,9 +124,11 @@ def load(app: Flask) -> Settings:
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise ConfigurationError(message=f"The settings of CentralAuth need attention:\n{listed}")
-    _warn_of_unknown_keys(app.config)
-    _warn_of_token_length(values["client_secret"])
-    _warn_of_callback(app, values["callback_url"], values["url_prefix"])
+    setting_warnings.warn_of_unknown_keys(app.config, {*FURTHER_KEYS, *(setting.key for setting in SETTINGS)})
+    setting_warnings.warn_of_secret_length(values["client_secret"])
+    host_is_fixed = app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")
+    any_host = not (app.debug or app.testing or host_is_fixed)
+    setting_warnings.warn_of_callback(values["callback_url"], values["url_prefix"], any_host=any_host)
     return Settings(
         **values,
         session_lifetime=int(app.permanent_session_lifetime.total_seconds()),
@@ -227,45 +233,6 @@ def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
     return (*reversed(app.config.get("SECRET_KEY_FALLBACKS") or ()), newest)
 
 
-def _warn_of_unknown_keys(config: Mapping[str, Any]) -> None:
-    known = {setting.key for setting in SETTINGS} | {
-        "CENTRALAUTH_CLIENT_SECRET_FILE",
-        "CENTRALAUTH_CLIENT_SECRETS",
-    }
-    for key in sorted(config):
-        if key.startswith(PREFIX) and key not in known:
-            log.warning("%s is not a setting%s.", key, checks.did_you_mean(key, known))
-
-
-def _warn_of_token_length(secret: str) -> None:
-    if len(secret) not in SECRET_LENGTHS:
-        log.warning(
-            "CENTRALAUTH_CLIENT_SECRET has %d characters; CentralAuth's secrets have %s. "
-            "Was it cut when it was copied?",
-            len(secret),
-            ", ".join(map(str, SECRET_LENGTHS)),
-        )
-
-
-def _warn_of_callback(app: Flask, callback_url: str | None, url_prefix: str) -> None:
-    route = f"{url_prefix}/callback"
-    if callback_url is not None:
-        if urlsplit(callback_url).path.endswith(route):
-            return
-        log.warning(
-            "CENTRALAUTH_CALLBACK_URL does not end in %s, where this application answers. Unless a proxy "
-            "changes the path, logins will end on a page that does not exist.",
-            route,
-        )
-    elif not (app.debug or app.testing or app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")):
-        log.warning(
-            "The Host header, which anybody can choose, decides where logins come back to. Set "
-            "CENTRALAUTH_CALLBACK_URL to the whole address, for example https://app.example%s, or "
-            "Flask's TRUSTED_HOSTS.",
-            route,
-        )
-
-
 SETTINGS: Final = (
     Setting("client_id", checks.client_id, _REQUIRED, "Organization id.", "AUTH_ORGANIZATION_ID"),
     Setting("client_secret", checks.credential, _REQUIRED, "Client secret.", "AUTH_SECRET", secret=True),
@@ -293,6 +260,12 @@ SETTINGS: Final = (
     Setting("logout_everywhere", checks.flag, False, "Whether logout also ends the session at CentralAuth."),
     Setting("allow_blocked", checks.flag, False, "Whether blocked users may come in."),
     Setting("require_verified", checks.flag, False, "Whether unverified users are refused."),
+    Setting(
+        "unsafe_local_id_token",
+        checks.flag,
+        False,
+        "Whether a login's own id token stands in for CentralAuth until it expires.",
+    ),
     Setting("translations", checks.words(TRANSLATION_KEYS), None, "Texts of CentralAuth's login page."),
     Setting("theme", checks.words(THEME_KEYS), None, "Looks of CentralAuth's login page."),
     Setting("flash_category", checks.plain_text, "error", "Category of flashed errors."),

@@ -29,8 +29,8 @@ ANONYMOUS: Final = AnonymousUser()
 def identity(*, fresh: bool = False) -> Identity:
     """Return who makes the current request. Never raises for what CentralAuth or the store do.
 
-    :param fresh: wait for a check that another request has under way; without, the answer
-        of before is good enough.
+    :param fresh: wait for a check that another request has under way, and have one made where
+        an id token stands in for it; without, the answer of before is good enough.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     kept = current.__dict__
@@ -56,7 +56,7 @@ def _resolve(state: State, current: Request, fresh: bool) -> Identity:
     seen = (current.remote_addr, current.environ.get("HTTP_USER_AGENT"))
     login_id = state.logins.claimed_id()
     if login_id is not None:
-        known = state.users.recall(login_id, seen)
+        known = state.users.recall(login_id, seen, fresh)
         if known is not None:
             return known
     login = None

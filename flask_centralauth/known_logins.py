@@ -27,8 +27,8 @@ class Identity:
     """Who makes a request.
 
     :param problem: why nobody is logged in, where there is a reason.
-    :param outdated: another request is asking CentralAuth just now, and this is what was
-        known before.
+    :param outdated: good enough for a page that does not insist on a fresh answer: another
+        request is asking CentralAuth just now, or nobody is because of the id token.
     """
 
     user: User | AnonymousUser
@@ -47,6 +47,7 @@ class Known:
     :param seen: the request the answer was for; None before its first page view.
     :param version: `LoginStore.version_of` the login, from before the answer was known to count.
     :param news: what the version was last compared with.
+    :param trusted_until: how long the login's id token stands in for CentralAuth.
     """
 
     login: Login
@@ -57,8 +58,15 @@ class Known:
     version: News
     checked: float
     fresh_until: float
+    trusted_until: float
     usable_until: float
     news: News | None = None
+
+    def answer(self, now: float, *, fresh: bool) -> Identity | None:
+        """Return who it is, when nobody has to be asked."""
+        if now < self.fresh_until:
+            return self.identity
+        return self.outdated() if now < self.trusted_until and not fresh else None
 
     def outdated(self) -> Identity:
         return replace(self.identity, outdated=True)
@@ -80,7 +88,7 @@ class KnownLogins:
         #: Counted without a lock: under many threads they may be a few short.
         self.hits = self.stale_served = 0
 
-    def recall(self, login_id: str, seen: Seen) -> Identity | None:
+    def recall(self, login_id: str, seen: Seen, fresh: bool = False) -> Identity | None:
         """Return what is known of a login when nobody has to be asked about it.
 
         This is what every page view pays, so it builds nothing.
@@ -94,9 +102,10 @@ class KnownLogins:
             or (known.news is not self._news and not self._is_unconcerned(known))
         ):
             return None
-        if now < known.fresh_until:
+        answer = known.answer(now, fresh=fresh)
+        if answer is not None:
             self.hits += 1
-            return known.identity
+            return answer
         if now < known.usable_until and self._refuses():
             self.stale_served += 1
             return known.stale

@@ -68,11 +68,14 @@ class Record:
 
     :param checked: epoch seconds of CentralAuth's last answer.
     :param visitor: digest of the browser the answer was for.
+    :param trusted_until: epoch seconds until which the id token of the login stands in for
+        CentralAuth, where the settings let it.
     """
 
     user: User
     checked: float
     visitor: str
+    trusted_until: float | None = None
 
 
 class LoginStore:
@@ -289,7 +292,12 @@ def _digest(text: str) -> str:
 
 
 def _encode(record: Record) -> bytes:
-    content = {"user": record.user.received(), "checked": record.checked, "visitor": record.visitor}
+    content = {
+        "user": record.user.received(),
+        "checked": record.checked,
+        "visitor": record.visitor,
+        "trusted_until": record.trusted_until,
+    }
     return json.dumps(content, ensure_ascii=False).encode()
 
 
@@ -299,7 +307,8 @@ def _decode(content: bytes) -> Record | None:
         user, checked, visitor = value["user"], value["checked"], value["visitor"]
         if not isinstance(user, dict) or not isinstance(visitor, str):
             raise TypeError("a member has the wrong type")
-        return Record(parse_user(user), float(checked), visitor)
+        trusted = value.get("trusted_until")
+        return Record(parse_user(user), float(checked), visitor, None if trusted is None else float(trusted))
     except (UnusableJSON, InvalidUser, KeyError, TypeError, ValueError):
         log.error("A login record could not be decoded; its user is signed out.")
         return None

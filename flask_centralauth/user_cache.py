@@ -78,6 +78,7 @@ class _Check:
     seen: Seen | None
     fresh: bool
     version: News
+    trusted_until: float | None = None
     last: Known | None = None
 
     @property
@@ -132,7 +133,7 @@ class UserCache:
         if known is not None and known.seen is None and known.visitor == visitor:
             # A login that has just been made here.
             self._known.keep(replace(known, seen=seen))
-        recalled = self.recall(login.login_id, seen)
+        recalled = self.recall(login.login_id, seen, fresh)
         if recalled is not None:
             return recalled
         record = self._store.live(login)
@@ -141,13 +142,13 @@ class UserCache:
         if record.visitor == FOR_TESTS and current_app.testing:
             check_policy(record.user, self._settings)
             return Identity(record.user, login)
-        check = _Check(login, visitor, seen, fresh, version)
+        check = _Check(login, visitor, seen, fresh, version, record.trusted_until)
         return self._answer(replace(check, last=self._recorded(check, record)))
 
-    def remember(self, login: Login, user: User, visitor: Visitor) -> None:
-        """Keep an answer CentralAuth has just given."""
-        check = _Check(login, visitor, None, fresh=True, version=login.version)
-        self._known.keep(self._fact(check, user, time.monotonic()))
+    def remember(self, login: Login, record: Record, visitor: Visitor) -> None:
+        """Keep the answer a login has just begun with."""
+        check = _Check(login, visitor, None, True, login.version, record.trusted_until)
+        self._known.keep(self._fact(check, record.user, _moment_of(record.checked)))
 
     def forget(self, login: Login) -> User | None:
         """Drop what this process knows of a login, and return the user it knew."""
@@ -156,7 +157,7 @@ class UserCache:
         return user if isinstance(user, User) else None
 
     def _answer(self, check: _Check) -> Identity | None:
-        """Return the recorded answer while it is fresh, or ask for one of many parallel requests."""
+        """Return the recorded answer while it counts, or ask for one of many parallel requests."""
         recorded = self._recorded_answer(check)
         if recorded is not None:
             return recorded
@@ -177,10 +178,10 @@ class UserCache:
         return answer
 
     def _recorded_answer(self, check: _Check) -> Identity | None:
-        if check.last is None or time.monotonic() >= check.last.fresh_until:
-            return None
-        self._shared_hits += 1
-        return check.last.identity
+        answer = None if check.last is None else check.last.answer(time.monotonic(), fresh=check.fresh)
+        if answer is not None:
+            self._shared_hits += 1
+        return answer
 
     def _lead(self, check: _Check) -> Identity | None:
         """Ask, unless another request or process does or has just done so."""
@@ -216,7 +217,8 @@ class UserCache:
         if user.id != login.user_id:
             raise SessionError(ErrorCode.SESSION_INVALID, "the token now names another user")
         check_policy(user, self._settings)
-        if not self._store.update(login, Record(user, time.time(), visitor_digest(check.visitor))):
+        record = Record(user, time.time(), visitor_digest(check.visitor), check.trusted_until)
+        if not self._store.update(login, record):
             return None
         return self._known.keep(self._fact(check, user, time.monotonic())).identity
 
@@ -237,8 +239,7 @@ class UserCache:
             check_policy(record.user, self._settings)
         except PermissionDenied:
             return None
-        # A date in the future comes from a clock that was set: as bad as one in the past.
-        checked = time.monotonic() - abs(time.time() - record.checked)
+        checked = _moment_of(record.checked)
         known = self._known.get(check.login.login_id)
         if known is not None and known.visitor == check.visitor:
             checked = max(checked, known.checked)
@@ -246,6 +247,10 @@ class UserCache:
 
     def _fact(self, check: _Check, user: User, checked: float) -> Known:
         fresh_until = checked + self._settings.user_ttl
+        trusted_until = -math.inf
+        if check.trusted_until is not None and self._settings.unsafe_local_id_token:
+            end = min(check.trusted_until, check.login.until or math.inf)
+            trusted_until = time.monotonic() + end - time.time()
         return Known(
             check.login,
             identity=Identity(user, check.login),
@@ -255,8 +260,16 @@ class UserCache:
             version=check.version,
             checked=checked,
             fresh_until=fresh_until,
-            usable_until=fresh_until + self._settings.stale_grace,
+            trusted_until=trusted_until,
+            # No grace for a token: what has expired is no answer in an outage either.
+            usable_until=max(fresh_until + self._settings.stale_grace, trusted_until),
         )
+
+
+def _moment_of(checked: float) -> float:
+    """Return a wall-clock time of a record as a monotonic one."""
+    # A date in the future comes from a clock that was set: as bad as one in the past.
+    return time.monotonic() - abs(time.time() - checked)
 
 
 def visitor_digest(visitor: Visitor) -> str:

@@ -25,6 +25,7 @@ def check_application(setup: Setup) -> Iterator[Finding]:
         )
     else:
         yield ok("open-views", "No @auth_required stands above its route.")
+    yield _local_id_token(setup)
 
 
 def refused_settings(error: ConfigurationError) -> Iterator[Finding]:
@@ -58,6 +59,17 @@ def _endpoints(setup: Setup) -> Finding:
             said = str(problems).partition("attention: ")[2]
             return problem("endpoints", said, "Write endpoints as 'flask routes' lists them.")
     return ok("endpoints", "Every page that the settings name can be shown.")
+
+
+def _local_id_token(setup: Setup) -> Finding:
+    if setup.state.settings.unsafe_local_id_token:
+        return warning(
+            "local-id-token",
+            "CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN is on: until their token expires, people stay in who were "
+            "blocked or signed out at CentralAuth, and it is not asked about a stolen session cookie.",
+            "Switch it off unless the calls it saves are worth that.",
+        )
+    return ok("local-id-token", "CentralAuth is asked who people are.")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class Level(str, Enum):
 
 #: The checks by section. Each name is an anchor of ``docs/check.md``.
 SECTIONS: Final = {
-    "Settings": ("settings", "endpoints", "open-views"),
+    "Settings": ("settings", "endpoints", "open-views", "local-id-token"),
     "Sessions": ("session-setup", "session-store", "store-shared", "store-atomic", "session-rotation"),
     "Cookies": ("cookie-secure", "cookie-samesite", "cookie-scope", "cookie-httponly", "cookie-name"),
     "Addresses": ("callback-url", "proxy"),
