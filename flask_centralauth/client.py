@@ -5,7 +5,7 @@ own errors; exceptions of requests and urllib3, which carry tokens and secrets i
 request objects, end here.
 
 Source: "CentralAuth: verify", "CentralAuth: userinfo", "CentralAuth: logout";
-RFC 9700 §4.12 (no redirects), RFC 9110 §10.2.3 (Retry-After).
+RFC 9700 §4.12 (no redirects).
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +25,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
+from .access_token import MAX_TOKEN
 from .breaker import Breaker
 from .client_secrets import ClientSecrets
 from .deadline import Reply, Transport
@@ -37,23 +36,27 @@ from .errors import (
     RateLimitError,
     ServiceUnavailable,
     SessionError,
-    reply_error,
 )
 from .protocol import AUTHENTICATE_DIRECT_PATH, LOGOUT_PATH, USERINFO_PATH, VERIFY_PATH
-from .strict_json import UnusableJSON, loads_object
-from .user import InvalidUser, User, parse_user
+from .replies import (
+    is_outage,
+    json_of,
+    refusal,
+    refuses_client,
+    retry_after,
+    unusable_answers,
+    wait_of_one_address,
+)
+from .strict_json import UnusableJSON
+from .user import User, parse_user
 from .visitor import Visitor
 
 if TYPE_CHECKING:
     from .config import Settings
 
-MAX_TOKEN: Final = 8 * 1024
-#: A service that says more is still looked at now and then: it may be back before.
-LONGEST_RETRY_AFTER: Final = 300
 #: The part of the timeout after which a call is a slow one.
 SLOW_PART: Final = 0.2
 
-_ERROR_CODE: Final = re.compile(r"[A-Za-z]{1,64}")
 #: How the codes begin that say definitely that a login is over.
 _OVER: Final = ("session", "token")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
@@ -84,7 +87,7 @@ class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no typ
 
     def parse_response_token(self, reply: Reply) -> dict[str, Any]:
         # Authlib takes the JSON of a 4xx reply for a token unless it has "error".
-        return _json_of(reply)
+        return json_of(reply)
 
 
 class CentralAuthClient:
@@ -108,7 +111,7 @@ class CentralAuthClient:
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         """Return the checked tokens of a successful ``verify`` reply."""
-        with _unusable_answers(VERIFY_PATH):
+        with unusable_answers(VERIFY_PATH):
             access_token = answer.get("access_token")
             if not isinstance(access_token, str) or not _is_token(access_token):
                 raise UnusableJSON("access_token is missing or malformed")
@@ -129,8 +132,8 @@ class CentralAuthClient:
             headers["device-id"] = visitor.device_id
         try:
             reply = self._post(USERINFO_PATH, access_token, params={"domain": domain}, headers=headers)
-            with _unusable_answers(USERINFO_PATH):
-                return parse_user(_json_of(reply))
+            with unusable_answers(USERINFO_PATH):
+                return parse_user(json_of(reply))
         except (ConfigurationError, RateLimitError, ServiceUnavailable):
             raise
         except CentralAuthError as error:
@@ -145,7 +148,7 @@ class CentralAuthClient:
             LOGOUT_PATH, access_token, headers={"Content-Type": "text/plain"}, wants_json=False
         )
         if reply.status != 200:
-            raise _refusal(reply)
+            raise refusal(reply)
 
     def authenticate_direct(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Let CentralAuth mail a login link; return what it says about it.
@@ -153,7 +156,7 @@ class CentralAuthClient:
         An address that has to wait for its next mail is no error: ``allowedDate`` says how long.
         """
         reply = self._ask("POST", self._settings.base_url + AUTHENTICATE_DIRECT_PATH, json=content)
-        return _wait_of_one_address(reply) or _json_of(reply)
+        return wait_of_one_address(reply) or json_of(reply)
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
@@ -176,7 +179,7 @@ class CentralAuthClient:
         """Send as this client: with its other secret where CentralAuth refuses the first."""
         for secret in self._secrets:
             reply = self._send(method, url, auth=HTTPBasicAuth(self._settings.client_id, secret), **parts)
-            if not _refuses_client(reply):
+            if not refuses_client(reply):
                 self._secrets.accept(secret)
                 break
         return reply
@@ -200,8 +203,8 @@ class CentralAuthClient:
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
         finally:
             del self._under_way[caller]
-        if _is_outage(reply, wants_json=wants_json):
-            self._failed(_retry_after(reply))
+        if is_outage(reply, wants_json=wants_json):
+            self._failed(retry_after(reply))
         else:
             self.breaker.succeeded()
         return reply
@@ -219,85 +222,6 @@ def _names(failure: BaseException) -> str:
         names.append(type(link).__name__)
         link = link.__cause__ or link.__context__
     return ", ".join(names)
-
-
-def _is_outage(reply: Reply, *, wants_json: bool) -> bool:
-    """Say whether a reply tells of the service, and not of the one request it answers."""
-    if reply.status == 429:
-        # Attack: asking for mails until nobody can be checked any more.
-        return _wait_of_one_address(reply) is None
-    if 400 <= reply.status < 500:
-        # Attack: sending what a firewall refuses with a page of its own, for the same end.
-        return False
-    return reply.status >= 500 or (wants_json and not _is_json(reply))
-
-
-def _is_json(reply: Reply) -> bool:
-    """Say whether CentralAuth itself has answered, and not a proxy or a maintenance page."""
-    try:
-        return bool(loads_object(reply.body))
-    except UnusableJSON:
-        return False
-
-
-def _refuses_client(reply: Reply) -> bool:
-    """Say whether CentralAuth does not take the client secret."""
-    return 400 <= reply.status < 500 and _said(reply).get("errorCode") == ErrorCode.NO_PERMISSION
-
-
-def _wait_of_one_address(reply: Reply) -> dict[str, Any] | None:
-    """Return a refusal to mail one address so soon again: it says nothing of the others."""
-    said = _said(reply) if reply.status == 429 else {}
-    return said if "allowedDate" in said else None
-
-
-def _json_of(reply: Reply) -> dict[str, Any]:
-    """Return the object of a 200 reply; raise what any other status means."""
-    if reply.status != 200:
-        raise _refusal(reply)
-    with _unusable_answers("reply"):
-        return loads_object(reply.body)
-
-
-def _said(reply: Reply) -> dict[str, Any]:
-    try:
-        return loads_object(reply.body)
-    except UnusableJSON:
-        return {}
-
-
-def _refusal(reply: Reply) -> CentralAuthError:
-    """Return what a reply other than 200 means."""
-    retry_after = _retry_after(reply)
-    said = _said(reply)
-    code, message = said.get("errorCode"), said.get("message")
-    code = code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
-    message = message if isinstance(message, str) and message else None
-    if code is None and message is None and reply.status != 429:
-        # A proxy's page, not CentralAuth's word.
-        return ServiceUnavailable(
-            ErrorCode.NETWORK_ERROR, f"HTTP {reply.status} without an error code", retry_after=retry_after
-        )
-    return reply_error(code, message, status=reply.status, retry_after=retry_after)
-
-
-@contextmanager
-def _unusable_answers(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (UnusableJSON, InvalidUser) as problem:
-        raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"unusable answer to {what}: {problem}") from None
-
-
-def _retry_after(reply: Reply) -> int | None:
-    value = reply.headers.get("Retry-After", "")
-    if value.isascii() and value.isdigit() and len(value) < 8:
-        return min(int(value), LONGEST_RETRY_AFTER)
-    try:
-        seconds = (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
-    except (TypeError, ValueError, IndexError):
-        return None
-    return max(0, min(int(seconds), LONGEST_RETRY_AFTER))
 
 
 def _is_token(value: str) -> bool:

@@ -21,6 +21,7 @@ from flask.views import MethodView
 from flask_centralauth import CentralAuth, User, auth_required, current_user
 from flask_centralauth.bearer import MAX_REFUSALS
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.emulator.tokens import issue_token, read_token
 from flask_centralauth.signals import user_affirmed
 from flask_centralauth.user import parse_user
 
@@ -570,7 +571,7 @@ def test_a_check_that_breaks_is_no_pass(
     assert ALICE not in hop.text
 
 
-@attack(100, "There is no way to be let in by an id token that nobody was asked about.", state="not offered")
+@attack(100)
 def test_local_id_tokens(target: Target) -> None:
     target.browser.get(f"{target.url}/private")
     id_token = json.loads(target.emulator.requests.one("verify").reply)["id_token"]
@@ -586,8 +587,59 @@ def test_local_id_tokens(target: Target) -> None:
             {"Cookie": f"idToken={token}; session={token}"},
         ):
             assert ask(f"{target.url}/api/data", headers=headers).status == 401
-    for key, value in target.app.config.items():
-        assert "ID_TOKEN" not in key or not value
+    assert target.app.extensions["centralauth"].settings.unsafe_local_id_token is False
+
+
+@attack(
+    100,
+    "CentralAuth is asked about an id token that a request brings. The one of a login counts only with "
+    "CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN, and only when it is sealed with our secret by an expected algorithm, "
+    "has an end, and is of the same session and organization.",
+)
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda secret, claims: issue_token("a-secret-that-the-attacker-made!", claims),
+        lambda secret, claims: issue_token(secret, claims).replace(".", "\n.", 1),
+        lambda secret, claims: issue_token(secret, {**claims, "exp": 1}),
+        lambda secret, claims: issue_token(secret, {k: v for k, v in claims.items() if k != "exp"}),
+        lambda secret, claims: issue_token(
+            secret, {**claims, "user": {**claims["user"], "organizationId": "organization-2"}}
+        ),
+        lambda secret, claims: issue_token(secret, claims),
+    ],
+    ids=[
+        "another secret",
+        "white space",
+        "expired",
+        "without an end",
+        "another organization",
+        "another session",
+    ],
+)
+def test_id_token_of_somebody_else(make_target: MakeTarget, forge: Callable[[str, Any], str]) -> None:
+    target = make_target(CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN=True)
+    secret = target.emulator.client_secret
+    bobs = read_token(secret, target.emulator.tokens(user=BOB, domain=target.url)["id_token"])
+    target.emulator.fail("verify", action="patch", patch={"id_token": forge(secret, bobs)})
+    target.browser.get(f"{target.url}/private")
+    assert target.calls() == ["verify", "userinfo"]
+    assert target.who() == ALICE
+
+
+@attack(
+    100,
+    decided="with that setting on, who was blocked or signed out at CentralAuth stays in until the token "
+    "expires; another address or browser, and a page that wants a fresh answer, ask",
+)
+def test_stolen_cookie_below_a_local_id_token(make_target: MakeTarget) -> None:
+    target = make_target(CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN=True)
+    target.log_in()
+    headers = {**PAGE_VISIT, **target.as_sent_by(), "User-Agent": "Mozilla/5.0 (Thief)"}
+    hop = ask(f"{target.url}/private", headers=headers)
+    assert ALICE not in hop.text
+    assert target.calls() == ["userinfo"]
+    assert target.who() is None
 
 
 @attack(

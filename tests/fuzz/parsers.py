@@ -14,10 +14,10 @@ from werkzeug.test import EnvironBuilder
 from flask_centralauth import config
 from flask_centralauth.access_token import is_of_an_emulator, is_well_formed
 from flask_centralauth.attempts import AttemptCookies
-from flask_centralauth.client import _refusal
 from flask_centralauth.deadline import Reply
 from flask_centralauth.errors import CentralAuthError
 from flask_centralauth.redirects import origin_of, request_target, safe_return_to
+from flask_centralauth.replies import refusal
 from flask_centralauth.strict_json import UnusableJSON, loads_object
 from flask_centralauth.user import InvalidUser, User, parse_user
 from flask_centralauth.visitor import visitor_of
@@ -62,7 +62,7 @@ def error_body(data: bytes) -> None:
     """Whatever a reply holds, it becomes one of our errors, which can be told in a line."""
     status = 400 + (data[0] if data else 0) % 200
     retry_after = data[1:20].decode("latin-1")
-    error = _refusal(Reply(status, {"Retry-After": retry_after}, data[1:]))
+    error = refusal(Reply(status, {"Retry-After": retry_after}, data[1:]))
     assert isinstance(error, CentralAuthError)
     for told in (str(error), repr(error), error.public_message):
         assert told.isprintable()
