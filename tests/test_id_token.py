@@ -128,9 +128,9 @@ def test_login_ends_with_what_verify_says(site: CheckedSite) -> None:
     """A token that claims to be good for longer makes no login longer."""
     site.emulator.fail("verify", action="patch", patch={"expires_in": 600})
     assert log_in(site) == 0
-    site.clock.advance(599)
+    site.clock.advance(540)
     assert site.fetch().status == 200
-    site.clock.advance(2)
+    site.clock.advance(61)
     assert site.fetch().status == 401
 
 
@@ -138,10 +138,10 @@ def test_expired_token_is_no_answer_in_an_outage(site: CheckedSite) -> None:
     site.emulator.fail("verify", action="patch", patch=ENDLESS)
     log_in(site)
     site.fail(status=503)
-    site.clock.advance(DAY - 5)
+    site.clock.advance(DAY - 60)
     assert site.who() == ALICE
     assert site.fetch("/fresh").status == 503
-    site.clock.advance(10)
+    site.clock.advance(61)
     assert site.fetch().status == 503
     site.recover()
     site.clock.advance(60)
