@@ -15,11 +15,11 @@ from flask import Flask, Response, jsonify
 from flask_centralauth import (
     auth_required,
     current_user,
-    handlers,
     known_logins,
     login_store,
     recent,
     user_cache,
+    ways_back,
 )
 from flask_centralauth.breaker import Breaker
 from flask_centralauth.emulator import Emulator
@@ -56,7 +56,7 @@ class MovedClock:
         self._wall += seconds
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (user_cache, known_logins, recent, login_store, handlers):
+        for module in (user_cache, known_logins, recent, login_store, ways_back):
             monkeypatch.setattr(module, "time", self)
 
 

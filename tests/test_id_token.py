@@ -434,6 +434,8 @@ BAD: Final[dict[str, Callable[[str, Claims], object]]] = {
     ),
     "without a beginning": _claims(iat=...),
     "from the future": _claims(iat=NOW + 3600),
+    "from the future in spite of its nbf": _claims(iat=NOW + 3600, nbf=NOW),
+    "true as its beginning": _claims(iat=True),
     "not yet valid": _claims(nbf=NOW + 3600),
     "nbf that is no date": _claims(nbf="today"),
     "another audience": _claims(aud="another-organization"),
