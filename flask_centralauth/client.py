@@ -85,9 +85,9 @@ class TokenSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no typ
         # Authlib's own authentication knows one secret.
         return self._send(method, url, **parts)
 
-    def parse_response_token(self, reply: Reply) -> dict[str, Any]:
+    def parse_response_token(self, resp: Reply) -> dict[str, Any]:
         # Authlib takes the JSON of a 4xx reply for a token unless it has "error".
-        return json_of(reply)
+        return json_of(resp)
 
 
 class CentralAuthClient:

@@ -175,11 +175,12 @@ class _DeadlineHTTPSConnection(HTTPSConnection):
 
 
 class _DeadlineHTTPConnectionPool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineHTTPConnection
+    # urllib3's own classes do not match its protocol for them either.
+    ConnectionCls = _DeadlineHTTPConnection  # pyright: ignore[reportAssignmentType]
 
 
 class _DeadlineHTTPSConnectionPool(HTTPSConnectionPool):
-    ConnectionCls = _DeadlineHTTPSConnection
+    ConnectionCls = _DeadlineHTTPSConnection  # pyright: ignore[reportAssignmentType]
 
 
 class DeadlineAdapter(HTTPAdapter):

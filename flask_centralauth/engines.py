@@ -39,21 +39,27 @@ class Engine(Protocol):
 
     def get_many(self, *keys: str) -> list[bytes | None]:
         """Return the values in one round trip, None for what is missing or expired."""
+        ...
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
         """Write, whether the key exists or not."""
+        ...
 
     def add(self, key: str, value: bytes, ttl: int) -> bool:
         """Write only if the key is missing; say whether it was written."""
+        ...
 
     def replace(self, key: str, value: bytes, ttl: int) -> bool:
         """Write only if the key exists; say whether it was written."""
+        ...
 
     def touch(self, key: str, ttl: int) -> bool:
         """Let a key live from now on for ``ttl``, its value unread; say whether it exists."""
+        ...
 
     def delete(self, key: str) -> bool:
         """Remove a key; say whether there was one."""
+        ...
 
 
 def store_failures(engine: C) -> C:

@@ -84,7 +84,8 @@ class CentralAuth:
         # An application may have registered a handler of its own before.
         app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
         app.context_processor(lambda: {"current_user": current_user})
-        app.jinja_env.globals.setdefault("centralauth", self)
+        # Jinja's type lists its own globals.
+        app.jinja_env.globals.setdefault("centralauth", self)  # pyright: ignore[reportArgumentType]
         app.before_request(_request_checks(proxy))
         # Flask runs these in reverse: the first of the list has the last word.
         app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)

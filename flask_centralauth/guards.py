@@ -21,6 +21,7 @@ from .user import User
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V", bound=Callable[..., Any])
 
 
 @overload
@@ -75,8 +76,8 @@ def auth_required(
     return decorate if view is None else decorate(view)
 
 
-def public(view: Callable[P, R]) -> Callable[P, R]:
-    """Leave a view open below `protect`."""
+def public(view: V) -> V:
+    """Leave a view open below `protect`: a function, or a class-based view."""
     setattr(view, PUBLIC, True)
     return view
 

@@ -66,7 +66,7 @@ class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib shi
         self._attempts = attempts
         self._callback_url = callback_url
 
-    def set_state_data(self, _session: Any, state: str, data: Mapping[str, Any]) -> None:
+    def set_state_data(self, session: Any, state: str, data: Mapping[str, Any]) -> None:
         # Authlib adds the whole authorization URL, which nothing reads again.
         attempt = Attempt(**{name: data[name] for name in Attempt.__slots__ if name in data})
         current = request._get_current_object()  # type: ignore[attr-defined]
@@ -76,11 +76,11 @@ class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib shi
             self._attempts.save(response, current, state, attempt)
             return response
 
-    def get_state_data(self, _session: Any, state: str) -> dict[str, Any] | None:
+    def get_state_data(self, session: Any, state: str) -> dict[str, Any] | None:
         attempt = self._attempts.find(request, state, redirect_uri=self._callback_url())
         return None if attempt is None else asdict(attempt)
 
-    def clear_state_data(self, _session: Any, state: str) -> None:
+    def clear_state_data(self, session: Any, state: str) -> None:
         """Do nothing: `LoginFlow.forget` drops the cookie, for failed callbacks too."""
 
 

@@ -109,4 +109,6 @@ def _whole(notes: Any) -> tuple[float | None, float | None, tuple[str, ...]]:
                 isinstance(key, str) for key in companions
             ):
                 return due, until, tuple(companions)
+        case _:
+            pass
     raise CorruptSessionError

@@ -10,7 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from .redirects import origin_of, safe_return_to
@@ -177,8 +177,7 @@ def flag(value: Any) -> bool:
 def words(allowed: frozenset[str]) -> Callable[[Any], OptionalWords]:
     def read(value: Any) -> OptionalWords:
         if callable(value):
-            words: OptionalWords = value
-            return words
+            return cast(OptionalWords, value)
         return checked_words(value, allowed)
 
     return read

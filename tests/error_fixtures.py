@@ -28,7 +28,8 @@ def make_site(
         # Else whoever signed in a moment ago sees a page: that is a test of its own.
         if patient:
             monkeypatch.setattr(ways_back, "YOUNG_LOGIN_SECONDS", 0)
-        app = make_app(**{"CENTRALAUTH_USER_TTL": 0, "CENTRALAUTH_STALE_GRACE": 0, **config})
+        impatient: dict[str, Any] = {"CENTRALAUTH_USER_TTL": 0, "CENTRALAUTH_STALE_GRACE": 0}
+        app = make_app(**(impatient | config))
         add_pages(app)
         browser.user = None
         return Site(app, live_server(app), emulator, browser)

@@ -23,7 +23,7 @@ def ask(
 ) -> Hop:
     """Send one request and return the answer. A name may occur twice in `headers` as pairs."""
     parts = urlsplit(url)
-    sent = Headers(list(headers.items()) if isinstance(headers, Mapping) else list(headers))
+    sent = Headers(headers)
     connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

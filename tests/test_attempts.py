@@ -88,15 +88,13 @@ def _find(
 
 
 def _attempt(started: int = 1_000_000, **changes: Any) -> Attempt:
-    return Attempt(
-        **{
-            "code_verifier": "v" * 48,
-            "redirect_uri": CALLBACK,
-            "return_to": "/private?x=1",
-            "started": started,
-            **changes,
-        }
-    )
+    parts: dict[str, Any] = {
+        "code_verifier": "v" * 48,
+        "redirect_uri": CALLBACK,
+        "return_to": "/private?x=1",
+        "started": started,
+    }
+    return Attempt(**(parts | changes))
 
 
 def test_what_was_sealed_is_found(attempts: AttemptCookies, now: Callable[[float], None]) -> None:

@@ -117,8 +117,9 @@ def test_a_login_knows_the_news_of_before_it_began(store: LoginStore) -> None:
 @pytest.mark.usefixtures("request_")
 def test_a_token_that_is_over_is_no_login(store: LoginStore, monkeypatch: pytest.MonkeyPatch) -> None:
     login = begin(store, lifetime=600)
-    assert login.until is not None
-    monkeypatch.setattr("flask_centralauth.login_store.time.time", lambda: login.until + 1)
+    until = login.until
+    assert until is not None
+    monkeypatch.setattr("flask_centralauth.login_store.time.time", lambda: until + 1)
     assert store.current() is None
 
 

@@ -87,11 +87,12 @@ def test_storage_of_ones_own_is_refused_rather_than_passed_by(emulator: Emulator
     """One that encrypts, say: what it should never have stored in the open would be."""
 
     class Encrypting(CacheLibSessionInterface):  # type: ignore[misc]
-        def _upsert_session(self, *arguments: Any) -> None:
+        def _upsert_session(self, *arguments: Any, **named: Any) -> None:
             raise NotImplementedError
 
+    cache: Any = SimpleCache()  # Flask-Session names another one of cachelib's
     app = bare_app(emulator, tmp_path)
-    app.session_interface = Encrypting(app, SimpleCache())
+    app.session_interface = Encrypting(app, cache)
     with pytest.raises(ConfigurationError, match=r"_upsert_session.*serializer"):
         CentralAuth(app)
 
@@ -110,10 +111,11 @@ def test_the_applications_own_interface_keeps_its_ways(emulator: Emulator, tmp_p
         def decode(self, value: bytes) -> Any:
             return json.loads(value[::-1])
 
-    cache = SimpleCache()
+    cache: Any = SimpleCache()
     app = bare_app(emulator, tmp_path)
-    app.session_interface = OwnInterface(app, cache, key_prefix="own:")
-    app.session_interface.serializer = Backwards()
+    interface: Any = OwnInterface(app, cache, key_prefix="own:")
+    interface.serializer = Backwards()
+    app.session_interface = interface
     CentralAuth(app)
     client = app.test_client()
     answer = client.get("/add/apple")

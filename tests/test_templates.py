@@ -174,7 +174,7 @@ def test_control_without_address_is_left_out(bare_app: Flask, name: str) -> None
 def test_page_has_one_clear_action(bare_app: Flask, name: str) -> None:
     page = render(name)
 
-    buttons = [a for tag, a in page.elements if "centralauth-button" in a.get("class", "")]
+    buttons = [a for _, a in page.elements if "centralauth-button" in a.get("class", "")]
     assert len(buttons) == 1
 
 

@@ -157,12 +157,13 @@ def log_in() -> Json:
     text = (str, type(None))
     sent = only(sent_object(), url=str, user=str, ip=text, user_agent=text, deny=bool, error=str, referer=str)
     url = required(sent, "url")
+    how: dict[str, Any] = {"user": "alice@example.com", **_without(sent, "url")}
     try:
         callback = authorize(
             current_app._get_current_object(),  # type: ignore[attr-defined]
             the_service(),
             url,
-            **{"user": "alice@example.com", **_without(sent, "url")},
+            **how,
         )
     except LoginRefused as refused:
         raise Refusal(

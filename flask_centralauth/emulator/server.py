@@ -118,7 +118,7 @@ class _Httpd(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    server: _Httpd
+    server: _Httpd  # pyright: ignore[reportIncompatibleVariableOverride]  # no other one makes it
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     disable_nagle_algorithm = True

@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 
 from ..protocol import EMULATOR_TOKEN_MARK, SECRET_LENGTHS
 
-ENC_BY_LENGTH: Final = dict(
+ENC_BY_LENGTH: Final[dict[int, str]] = dict(
     zip(SECRET_LENGTHS, ("A128GCM", "A192GCM", "A256GCM", "A192CBC-HS384", "A256CBC-HS512"), strict=True)
 )
 _ENCODINGS: Final = (*ENC_BY_LENGTH.values(), "A128CBC-HS256")

@@ -233,7 +233,9 @@ def test_framed_by_another_site(chromium_page: Page, target: Target, hostile: st
     chromium_page.goto(f"{hostile}/?html={framed}")
     chromium_page.frames[1].wait_for_url(lambda url: url.startswith("chrome-error:"))
     assert chromium_page.url.startswith(hostile), "nothing breaks out of another site"
-    assert not [one for one in chromium_page.context.cookies() if one["name"].startswith("centralauth")]
+    assert not [
+        one for one in chromium_page.context.cookies() if one.get("name", "").startswith("centralauth")
+    ]
 
 
 def test_people_sign_in_in_frames(target: Target) -> None:

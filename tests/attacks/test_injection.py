@@ -221,7 +221,8 @@ def test_template_injection(
     target = make_target()
     folder = tmp_path / "templates"
     (folder / "centralauth" / "errors").mkdir(parents=True)
-    target.app.jinja_loader = __import__("jinja2").FileSystemLoader(folder)
+    app: Any = target.app  # Flask types this attribute as one that cannot be set
+    app.jinja_loader = __import__("jinja2").FileSystemLoader(folder)
     own = folder / "centralauth" / "errors" / "entityMissing.html"
     own.write_text("<p>{{ error.public_message }}</p>")
     page = _vouched(target, "entityMissing", "{{7*7}}{{config}}")

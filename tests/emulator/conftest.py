@@ -39,6 +39,6 @@ TWO_TRANSPORTS = frozenset({"test_login_page", "test_mail_login", "test_userinfo
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    module = metafunc.module.__name__.rpartition(".")[2]
+    module = metafunc.definition.path.stem
     if module in TWO_TRANSPORTS and "application" in metafunc.fixturenames:
         metafunc.parametrize("application", ["http", "in process"], indirect=True)

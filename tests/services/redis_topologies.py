@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -45,5 +46,6 @@ class RedisClusterNode(RedisServer):
     def start(self) -> None:
         super().start()
         with redis.Redis(host=HOST, port=self.port) as node:
-            if node.execute_command("CLUSTER INFO")["cluster_slots_assigned"] != "16384":
+            info: Any = node.execute_command("CLUSTER INFO")
+            if info["cluster_slots_assigned"] != "16384":
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)

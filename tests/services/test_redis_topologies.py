@@ -95,7 +95,7 @@ def test_logins_in_a_cluster(
     def set_up(app: Flask) -> Callable[[], None]:
         # Flask-Session 0.8 takes no cluster client at its front door: it warns, and uses localhost.
         with redis.Redis() as nowhere:
-            interface = RedisSessionInterface(app, client=nowhere, key_prefix="session:")
+            interface: Any = RedisSessionInterface(app, client=nowhere, key_prefix="session:")
         interface.client = client
         app.session_interface = interface
         return client.close
