@@ -35,6 +35,8 @@ COOKIE_LOST: Final = N_(
 
 LOGIN: Final = "login"
 AFFIRM: Final = "affirm"
+#: Begun because a login at another domain was carried here (autologin).
+CARRIED: Final = "carried"
 #: A login by mail, in the browser that asked for it: CentralAuth knows no challenge of it.
 DIRECT: Final = "direct"
 #: The same in another browser, before and after the person presses the button.

@@ -50,6 +50,9 @@ class Settings:
     after_login: str
     after_logout: str
     return_hosts: tuple[str, ...]
+    #: Origins, this application's own included; empty: no autologin.
+    autologin_domains: tuple[str, ...]
+    autologin_key: str | None = field(repr=False)
     user_ttl: float
     stale_grace: float
     timeout: float
@@ -111,14 +114,16 @@ def load(app: Flask) -> Settings:
             values[setting.name] = _read(app, setting)
         except InvalidSettingError as problem:
             problems.append(f"{setting.key}: {problem}")
-    try:
-        values["secret_keys"] = _secret_keys(app)
-    except InvalidSettingError as problem:
-        problems.append(f"SECRET_KEY: {problem}")
-    try:
-        values["client_secrets"] = _client_secrets(app, values.get("client_secret"))
-    except InvalidSettingError as problem:
-        problems.append(f"CENTRALAUTH_CLIENT_SECRETS: {problem}")
+    further: tuple[tuple[str, str, Callable[[], Any]], ...] = (
+        ("secret_keys", "SECRET_KEY", lambda: _secret_keys(app)),
+        ("client_secrets", "CENTRALAUTH_CLIENT_SECRETS", lambda: _client_secrets(app, values)),
+        ("autologin_key", "CENTRALAUTH_AUTOLOGIN_KEY", lambda: _autologin_key(values)),
+    )
+    for name, key, read in further:
+        try:
+            values[name] = read()
+        except InvalidSettingError as problem:
+            problems.append(f"{key}: {problem}")
     if _leads_back_to_login(values):
         problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
     if problems:
@@ -214,11 +219,19 @@ def _first_of_several(app: Flask) -> Any:
     return several[0] if isinstance(several, list | tuple) and several else None
 
 
-def _client_secrets(app: Flask, first: str | None) -> tuple[str, ...]:
+def _client_secrets(app: Flask, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the client secret, and the other one while it is replaced."""
+    first: str | None = values.get("client_secret")
     several = app.config.get("CENTRALAUTH_CLIENT_SECRETS")
     further = () if several is None else checks.credentials(several)
     return tuple(dict.fromkeys((*((first,) if first else ()), *further)))
+
+
+def _autologin_key(values: Mapping[str, Any]) -> str | None:
+    if not {"autologin_domains", "autologin_key"} <= set(values):
+        return None  # what is wrong with them is said already
+    others = (*values.get("secret_keys", ()), *values.get("client_secrets", ()))
+    return checks.autologin_key(values["autologin_key"], values["autologin_domains"], others)
 
 
 def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
@@ -243,6 +256,8 @@ SETTINGS: Final = (
     Setting("after_login", checks.path_or_endpoint, "/", "Where a login without a return path ends."),
     Setting("after_logout", checks.path_or_endpoint, "/", "Where a logout without a return path ends."),
     Setting("return_hosts", checks.hosts, (), "Further exact hosts that return_to may name."),
+    Setting("autologin_domains", checks.origins, (), "Every domain that takes part in autologin."),
+    Setting("autologin_key", checks.shared_key, None, "The key these domains share.", secret=True),
     Setting(
         "user_ttl",
         checks.number(0, 86_400),

@@ -25,6 +25,7 @@ from .proxies import current_user
 from .proxy_check import ProxyWatch
 from .route_headers import insist_on_headers
 from .session_guard import guard_session
+from .shared_states import SharedStates
 from .sign_in import begin_login
 from .sign_out import sign_out
 from .state import EXTENSION_KEY, LoginHook, State, state_of
@@ -72,6 +73,7 @@ class CentralAuth:
         app.extensions[EXTENSION_KEY] = State(
             settings=settings,
             attempts=AttemptCookies(settings),
+            shared_states=SharedStates(settings),
             logins=LoginStore(settings, guard),
             mail_logins=MailLogins(settings, guard),
             login_hooks=self._login_hooks,

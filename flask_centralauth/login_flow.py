@@ -22,7 +22,7 @@ from flask import Response, after_this_request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 
 from .access_token import is_of_an_emulator
-from .attempts import AFFIRM, BY_MAIL, COOKIE_LOST, Attempt, AttemptCookies
+from .attempts import AFFIRM, BY_MAIL, COOKIE_LOST, LOGIN, Attempt, AttemptCookies
 from .client import CentralAuthClient, Tokens
 from .config import Settings
 from .errors import ConfigurationError, ErrorCode, LoginError
@@ -35,6 +35,8 @@ from .protocol import (
     TRANSLATION_KEYS,
     VERIFY_PATH,
 )
+from .redirects import origin_of
+from .shared_states import SharedStates
 from .translations import gettext
 
 log = logging.getLogger("flask_centralauth")
@@ -91,11 +93,13 @@ class LoginFlow:
         self,
         settings: Settings,
         attempts: AttemptCookies,
+        shared_states: SharedStates,
         client: CentralAuthClient,
         callback_url: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._attempts = attempts
+        self._shared_states = shared_states
         self._client = client
         self._callback_url = callback_url
         self._oauth = FlaskOAuth2App(
@@ -140,13 +144,13 @@ class LoginFlow:
             chosen = words_of_today(name, setting, allowed) if given is None else given
             if chosen:
                 parameters[name] = encoded(chosen)
-        started = self._within_limit(attempt.redirect_uri, parameters, email, banner)
+        started = self._within_limit(attempt, parameters, email, banner)
         self._oauth.save_authorize_data(**{**asdict(attempt), "started": int(time.time()), **started})
         address: str = started["url"]
         return address
 
     def _within_limit(
-        self, redirect_uri: str, parameters: Mapping[str, str], email: str | None, banner: str | None
+        self, attempt: Attempt, parameters: Mapping[str, str], email: str | None, banner: str | None
     ) -> dict[str, Any]:
         """Return what Authlib makes of a login, with an address that every proxy and browser takes.
 
@@ -157,7 +161,7 @@ class LoginFlow:
         emails = {"email": email} if email and is_address(email) else {}
         for extra in ({**emails, **banners}, emails, {}):
             started: dict[str, Any] = self._oauth.create_authorization_url(
-                redirect_uri, state=self._attempts.new_state(), **parameters, **extra
+                attempt.redirect_uri, state=self._new_state(attempt), **parameters, **extra
             )
             if len(started["url"]) < MAX_LOGIN_ADDRESS:
                 return started
@@ -166,6 +170,12 @@ class LoginFlow:
             hint=f"Addresses of {MAX_LOGIN_ADDRESS} characters do not get through everywhere. Shorten the "
             "texts of CENTRALAUTH_TRANSLATIONS and CENTRALAUTH_THEME, or of login_redirect().",
         )
+
+    def _new_state(self, attempt: Attempt) -> str:
+        # Not of an affirmation, which is for one application; nor of a login that another
+        # domain's began, or they would begin each other's.
+        shared = self._shared_states.new_state(attempt.redirect_uri) if attempt.purpose == LOGIN else None
+        return shared or self._attempts.new_state()
 
     def read(self, query: MultiDict[str, str]) -> Callback:
         """Return the callback a query string carries.
@@ -204,7 +214,10 @@ class LoginFlow:
 
     def unvouched(self, callback: Callback, *, used_before: bool) -> LoginError:
         """Return the error of a callback that no attempt of this browser vouches for."""
-        own = not used_before and self._attempts.is_own_recent_state(callback.state)
+        own = not used_before and (
+            self._attempts.is_own_recent_state(callback.state)
+            or self._shared_states.issuer_of(callback.state) == origin_of(self._callback_url())
+        )
         if self._attempts.has_unreadable(request, callback.state):
             hint = (
                 "The browser has the cookie of this login, but its signature was made with another "

@@ -17,6 +17,8 @@ from .redirects import origin_of, safe_return_to
 
 _PLACEHOLDER: Final = re.compile(r"change.?me|your[-_ ].*|<.*>|xxx+|none|null|undefined", re.IGNORECASE)
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+#: Characters, a third of them different.
+MINIMUM_SHARED_KEY: Final = 32
 _ENDPOINT: Final = re.compile(r"[A-Za-z_][\w.]*")
 
 #: Texts or looks of CentralAuth's login page: fixed, or asked for at every login.
@@ -144,6 +146,40 @@ def hosts(value: Any) -> tuple[str, ...]:
 def _is_origin(host: str) -> bool:
     url = host if "://" in host else f"https://{host}"
     return origin_of(url) is not None and not urlsplit(url).path
+
+
+def origins(value: Any) -> tuple[str, ...]:
+    named = (host if "://" in host else f"https://{host}" for host in hosts(value))
+    origins = tuple(dict.fromkeys(origin_of(url) or url for url in named))
+    if any(url.startswith("http:") and not is_loopback(urlsplit(url).hostname) for url in origins):
+        raise InvalidSettingError(
+            "has an http entry. Codes travel there: use https (http only for this machine)."
+        )
+    if len(origins) == 1:
+        raise InvalidSettingError("has one entry. List every domain, this application's own included.")
+    return origins
+
+
+def shared_key(value: Any) -> str:
+    text = plain_text(value)
+    strong = len(text) >= MINIMUM_SHARED_KEY and len(set(text)) >= MINIMUM_SHARED_KEY // 3
+    if not strong or not _VISIBLE.fullmatch(text):
+        raise InvalidSettingError(
+            "is too easy to guess, or has blanks. Make one with python -c "
+            "'import secrets; print(secrets.token_urlsafe(32))', and set the same one at every domain."
+        )
+    return text
+
+
+def autologin_key(key: str | None, domains: tuple[str, ...], other_keys: Iterable[str | bytes]) -> str | None:
+    """Return the key when it fits the other settings."""
+    if bool(key) != bool(domains):
+        raise InvalidSettingError("and CENTRALAUTH_AUTOLOGIN_DOMAINS belong together. Set both, or neither.")
+    if key and key.encode() in (other.encode() if isinstance(other, str) else other for other in other_keys):
+        raise InvalidSettingError(
+            "is also another key. It goes to every domain: make one that is for nothing else."
+        )
+    return key
 
 
 def number(minimum: float, maximum: float) -> Callable[[Any], float]:

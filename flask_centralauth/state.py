@@ -16,6 +16,7 @@ from .config import Settings
 from .login_store import LoginStore
 from .mail_logins import MailLogins
 from .redirects import origin_of, safe_return_to
+from .shared_states import SharedStates
 from .user import User
 from .user_cache import UserCache
 
@@ -40,6 +41,7 @@ class State:
 
     settings: Settings
     attempts: AttemptCookies
+    shared_states: SharedStates
     logins: LoginStore
     mail_logins: MailLogins
     login_hooks: list[LoginHook]
@@ -75,7 +77,9 @@ class State:
 
         with self._lock:
             if self._flow is None:
-                self._flow = LoginFlow(self.settings, self.attempts, self.client, self.callback_url)
+                self._flow = LoginFlow(
+                    self.settings, self.attempts, self.shared_states, self.client, self.callback_url
+                )
         return self._flow
 
     def callback_url(self) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
 
 from .affirmation import moment_of
-from .attempts import AFFIRM, BY_MAIL, CONFIRM, Attempt
+from .attempts import AFFIRM, BY_MAIL, CARRIED, CONFIRM, Attempt
+from .autologin import begin_own_login, is_of_carried_login, without_page
 from .direct_login import ask_before_login, confirmed_attempt
 from .embedding import break_out, is_framed, wants_embedding
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
@@ -116,11 +117,14 @@ def _recorded(view: Callable[[], Response]) -> Callable[[], Response]:
 def callback() -> Response:
     """End a login: CentralAuth sends the browser here with a code or an error."""
     state = state_of()
-    if is_framed(request):
+    if is_framed(request) and not is_of_carried_login(state, request):
         return break_out()
     answer = state.flow.read(request.args)
     attempt = state.flow.attempt_of(answer)
     if attempt is None or attempt.purpose == CONFIRM:
+        carried_on = begin_own_login(state, answer)
+        if carried_on is not None:
+            return carried_on
         # Attack: images that nobody sees, each of which pushes another attempt out.
         question = None if is_background(request) else ask_before_login(state, answer)
         if question is not None:
@@ -146,13 +150,17 @@ def _complete(state: State, answer: Callback, attempt: Attempt) -> Response:
         if answer.error is not None:
             raise callback_error(answer.error, answer.description)
         require_store(session)
-        if not state.logins.claim(answer.state, state.settings.login_lifetime):
-            if identity().login is not None:
-                return redirect(attempt.return_to, 303)
+        first = state.logins.claim(answer.state, state.settings.login_lifetime)
+        if (not first or attempt.purpose == CARRIED) and identity().login is not None:
+            # Opened twice; or signed in meanwhile, when nobody asked to be somebody else.
+            response = redirect(attempt.return_to, 303)
+        elif first:
+            if attempt.purpose in BY_MAIL:
+                state.mail_logins.forget(answer.state)
+            response = complete_login(state, attempt)
+        else:
             raise state.flow.unvouched(answer, used_before=True)
-        if attempt.purpose in BY_MAIL:
-            state.mail_logins.forget(answer.state)
-        return complete_login(state, attempt)
+        return without_page(response) if is_framed(request) else response
     except CentralAuthError as error:
         error.attempt = attempt
         raise

@@ -58,5 +58,6 @@ def sent_back(
 
 
 def _page_with_frames(onward: str, frames: list[str]) -> Response:
-    g.frame_sources = " ".join(sorted({origin_of(frame) or "" for frame in frames}))
+    # 'self': what a callback answers may lead back here, to a login without a question.
+    g.frame_sources = " ".join(["'self'", *sorted({origin_of(frame) or "" for frame in frames})])
     return Response(render_template("carrying.html", onward=onward, frames=frames))

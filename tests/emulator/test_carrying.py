@@ -43,7 +43,7 @@ def test_a_login_is_carried_to_the_callback_of_the_other_domain(
     own, other = query_of(page.headers["Location"]), query_of(frame)
     assert own["state"] == other["state"] == "s" * 43
     assert own["code"] != other["code"]
-    assert f"frame-src {OTHER};" in page.headers["Content-Security-Policy"]
+    assert f"frame-src 'self' {OTHER};" in page.headers["Content-Security-Policy"]
 
 
 def test_its_domains_share_one_session_until_one_signs_out(
