@@ -324,6 +324,24 @@ class TestAddresses:
         found = check(CENTRALAUTH_CALLBACK_URL="http://app.example/api/auth/callback")
         assert "https" in only(found, "callback-url", "problem")
 
+    @pytest.mark.parametrize(
+        ("callback_url", "domains", "level"),
+        [
+            ("https://app.example/api/auth/callback", ["app.example", "b.example"], None),
+            ("https://app.example/api/auth/callback", ["a.example", "b.example"], "problem"),
+            (None, ["app.example", "b.example"], "unknown"),
+        ],
+    )
+    def test_domains_of_autologin(
+        self, check: Check, callback_url: str | None, domains: list[str], level: str | None
+    ) -> None:
+        found = check(
+            CENTRALAUTH_CALLBACK_URL=callback_url,
+            CENTRALAUTH_AUTOLOGIN_DOMAINS=domains,
+            CENTRALAUTH_AUTOLOGIN_KEY="a-key-of-the-tests-0123456789-abcdefgh",
+        )
+        assert (found["autologin"].level if "autologin" in found else None) == level
+
     def test_no_proxy_fix_in_production(self, check: Check) -> None:
         found = check(proxy={}, TESTING=False)
         assert found["proxy"].level == "warning"

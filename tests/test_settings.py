@@ -20,6 +20,9 @@ REQUIRED: Final = {
     "CENTRALAUTH_CLIENT_SECRET": SECRET,
 }
 
+AUTOLOGIN_KEY: Final = "sentinel-0123456789-abcdefghijklmnopqrstuvw"
+AUTOLOGIN_DOMAINS: Final = ["https://a.example", "https://b.example"]
+
 #: The documented settings: key, environment name, default.
 DOCUMENTED: Final = {
     "CENTRALAUTH_CLIENT_ID": ("AUTH_ORGANIZATION_ID", "required"),
@@ -31,6 +34,8 @@ DOCUMENTED: Final = {
     "CENTRALAUTH_AFTER_LOGIN": (None, "/"),
     "CENTRALAUTH_AFTER_LOGOUT": (None, "/"),
     "CENTRALAUTH_RETURN_HOSTS": (None, ()),
+    "CENTRALAUTH_AUTOLOGIN_DOMAINS": (None, ()),
+    "CENTRALAUTH_AUTOLOGIN_KEY": (None, None),
     "CENTRALAUTH_USER_TTL": (None, 60),
     "CENTRALAUTH_STALE_GRACE": (None, 300),
     "CENTRALAUTH_TIMEOUT": (None, 5.0),
@@ -176,6 +181,17 @@ def test_credentials_that_cannot_be_right(app: Flask, key: str, value: object, w
         ("RETURN_HOSTS", "other.example", "is not a list"),
         ("RETURN_HOSTS", ("other.example/path",), "is not an exact host"),
         ("RETURN_HOSTS", ("*.example",), "is not an exact host"),
+        ("AUTOLOGIN_DOMAINS", "https://a.example https://b.example", "is not a list"),
+        ("AUTOLOGIN_DOMAINS", ["https://a.example"], "has one entry"),
+        ("AUTOLOGIN_DOMAINS", ["https://a.example", "a.example:443"], "has one entry"),
+        ("AUTOLOGIN_DOMAINS", ["https://a.example", "http://b.example"], "has an http entry"),
+        ("AUTOLOGIN_DOMAINS", ["https://*.example", "https://b.example"], "is not an exact host"),
+        ("AUTOLOGIN_DOMAINS", ["https://a.example/auth", "https://b.example"], "is not an exact host"),
+        ("AUTOLOGIN_KEY", "k" * 64, "is too easy to guess"),
+        ("AUTOLOGIN_KEY", AUTOLOGIN_KEY[:31], "is too easy to guess"),
+        ("AUTOLOGIN_KEY", f"{AUTOLOGIN_KEY} {AUTOLOGIN_KEY}", "has blanks"),
+        ("AUTOLOGIN_KEY", AUTOLOGIN_KEY.encode(), "is bytes, not text"),
+        ("AUTOLOGIN_KEY", AUTOLOGIN_KEY, "belong together"),
         ("USER_TTL", "soon", "is not a number from 0 to 86400"),
         ("USER_TTL", True, "is not a number"),
         ("STALE_GRACE", float("nan"), "is not a number"),
@@ -195,6 +211,51 @@ def test_values_that_cannot_be_right(app: Flask, name: str, value: object, words
     (problem,) = _problems(app, **{f"CENTRALAUTH_{name}": value})
     assert problem.startswith(f"CENTRALAUTH_{name}: ")
     assert words in problem
+
+
+class TestAutologin:
+    def test_domains_need_a_key(self, app: Flask) -> None:
+        (problem,) = _problems(app, CENTRALAUTH_AUTOLOGIN_DOMAINS=AUTOLOGIN_DOMAINS)
+        assert problem.startswith(
+            "CENTRALAUTH_AUTOLOGIN_KEY: and CENTRALAUTH_AUTOLOGIN_DOMAINS belong together."
+        )
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"SECRET_KEY": AUTOLOGIN_KEY},
+            {"SECRET_KEY": AUTOLOGIN_KEY.encode()},
+            {"SECRET_KEY_FALLBACKS": [AUTOLOGIN_KEY]},
+            {"CENTRALAUTH_CLIENT_SECRET": AUTOLOGIN_KEY},
+            {"CENTRALAUTH_CLIENT_SECRETS": [SECRET, AUTOLOGIN_KEY]},
+        ],
+        ids=str,
+    )
+    def test_key_is_for_nothing_else(self, app: Flask, other: dict[str, Any]) -> None:
+        (problem,) = _problems(
+            app,
+            CENTRALAUTH_AUTOLOGIN_DOMAINS=AUTOLOGIN_DOMAINS,
+            CENTRALAUTH_AUTOLOGIN_KEY=AUTOLOGIN_KEY,
+            **other,
+        )
+        assert problem.startswith("CENTRALAUTH_AUTOLOGIN_KEY: is also another key.")
+        assert "sentinel" not in problem
+
+    def test_a_problem_is_told_once(self, app: Flask) -> None:
+        (problem,) = _problems(
+            app, CENTRALAUTH_AUTOLOGIN_DOMAINS=["*"], CENTRALAUTH_AUTOLOGIN_KEY=AUTOLOGIN_KEY
+        )
+        assert problem.startswith("CENTRALAUTH_AUTOLOGIN_DOMAINS: ")
+
+    def test_domains_become_origins_and_the_key_is_hidden(self, settings_of: Callable[..., Settings]) -> None:
+        domains = ["A.example:443", "http://localhost:5000", "https://b.example:8443", "https://a.example"]
+        settings = settings_of(CENTRALAUTH_AUTOLOGIN_DOMAINS=domains, CENTRALAUTH_AUTOLOGIN_KEY=AUTOLOGIN_KEY)
+        assert settings.autologin_domains == (
+            "https://a.example",
+            "http://localhost:5000",
+            "https://b.example:8443",
+        )
+        assert AUTOLOGIN_KEY not in repr(settings)
 
 
 @pytest.mark.parametrize(

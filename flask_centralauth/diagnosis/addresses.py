@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ..redirects import origin_of
 from ..setting_checks import is_loopback
 from ..state import EXTENSION_KEY, state_of
 from .findings import Finding, Setup, ok, problem, unknown, warning
@@ -31,9 +32,10 @@ def known_callback_url(app: Flask) -> str | None:
 
 
 def check_addresses(setup: Setup) -> Iterator[Finding]:
-    """Look at the callback URL and at the proxy in front."""
+    """Look at the callback URL, at the proxy in front and at the domains of autologin."""
     yield _callback(setup)
     yield _proxy(setup)
+    yield _autologin(setup)
 
 
 def _callback(setup: Setup) -> Finding:
@@ -92,6 +94,26 @@ def _proxy(setup: Setup) -> Finding:
         )
     counts = ", ".join(f"{name}={count}" for name, count in trusted.items())
     return ok("proxy", f"ProxyFix trusts {counts}.")
+
+
+def _autologin(setup: Setup) -> Finding:
+    domains = setup.state.settings.autologin_domains
+    if not domains:
+        return ok("autologin", "Off.")
+    if setup.callback_url is None:
+        return unknown(
+            "autologin",
+            "Which of the domains this is cannot be told: the callback URL is only known inside a request.",
+            "Set CENTRALAUTH_CALLBACK_URL.",
+        )
+    here = origin_of(setup.callback_url)
+    if here not in domains:
+        return problem(
+            "autologin",
+            f"{here} is not in CENTRALAUTH_AUTOLOGIN_DOMAINS, so nothing is carried from here or to here.",
+            "Add it to the list, at every domain.",
+        )
+    return ok("autologin", f"With {', '.join(domain for domain in domains if domain != here)}.")
 
 
 def _proxy_fix(app: Flask) -> ProxyFix | None:

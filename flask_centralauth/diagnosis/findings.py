@@ -27,7 +27,7 @@ SECTIONS: Final = {
     "Settings": ("settings", "endpoints", "open-views", "local-id-token"),
     "Sessions": ("session-setup", "session-store", "store-shared", "store-atomic", "session-rotation"),
     "Cookies": ("cookie-secure", "cookie-samesite", "cookie-scope", "cookie-httponly", "cookie-name"),
-    "Addresses": ("callback-url", "proxy"),
+    "Addresses": ("callback-url", "proxy", "autologin"),
     "CentralAuth": ("reachable", "discovery", "clock", "emulator", "credentials", "whitelist"),
 }
 

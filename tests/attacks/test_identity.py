@@ -642,12 +642,8 @@ def test_stolen_cookie_below_a_local_id_token(make_target: MakeTarget) -> None:
     assert target.who() is None
 
 
-@attack(
-    101,
-    "A state made at another domain is none of this browser's; a link leads to a login here.",
-    state="not offered",
-)
-def test_autologin_across_domains(
+@attack(101)
+def test_autologin_across_domains_is_off(
     make_target: MakeTarget, make_app: MakeApp, live_server: RunServer, emulator: Emulator
 ) -> None:
     first = make_target()
