@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from . import programs
-from .servers import HOST, RedisServer
+from .servers import HOST, READY_WITHIN, RedisServer
 
 
 class RedisReplica(RedisServer):
@@ -49,3 +50,9 @@ class RedisClusterNode(RedisServer):
             info: Any = node.execute_command("CLUSTER INFO")
             if info["cluster_slots_assigned"] != "16384":
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            # Two seconds after its start a node still answers CLUSTERDOWN; older clients do not wait that long.
+            deadline = time.monotonic() + READY_WITHIN
+            while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the cluster of one node does not come up")
+                time.sleep(0.05)
