@@ -174,16 +174,16 @@ class AttemptCookies:
         value = str(self._outcomes.dumps([failures, int(time.time())]))
         _set(response, self._outcome_name(secure), value, self._lifetime, secure=secure)
 
-    def last_outcome(self, request: Request) -> tuple[int, int] | None:
-        """Return failures in a row and the age in seconds of the last outcome, if known."""
-        for secure in (True, False):
-            try:
-                failures, saved = self._outcomes.loads(request.cookies.get(self._outcome_name(secure), ""))
-            except (BadData, TypeError, ValueError):
-                continue
-            if self._is_recent(saved):
-                return failures, max(0, int(time.time()) - saved)
-        return None
+    def last_outcome(self, request: Request, *, secure: bool) -> tuple[int, int] | None:
+        """Return failures in a row and the age in seconds of the last outcome, if known.
+
+        :param secure: on https; then another name may be of a sibling domain, as for `find`.
+        """
+        try:
+            failures, saved = self._outcomes.loads(request.cookies.get(self._outcome_name(secure), ""))
+        except (BadData, TypeError, ValueError):
+            return None
+        return (failures, max(0, int(time.time()) - saved)) if self._is_recent(saved) else None
 
     def forget_outcome(self, response: Response, request: Request) -> None:
         """Delete the outcome: after a logout a new login starts from nothing."""

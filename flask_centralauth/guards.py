@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 
 from .affirmation import is_affirmed
-from .errors import ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
+from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
 from .identity import Identity, identity
 from .user import User
@@ -64,9 +64,13 @@ def auth_required(
         def guarded(*args: Any, **options: Any) -> Any:
             if is_plain and _is_logged_in(identity()):
                 after_this_request(mark_private)
-            # A CORS preflight carries no cookies and changes nothing.
-            elif request.method != "OPTIONS":
-                require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+            else:
+                try:
+                    require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+                except CentralAuthError:
+                    if request.method != "OPTIONS":
+                        raise
+                    return _answer_preflight()
             return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
 
         setattr(guarded, GUARDED, True)
@@ -88,11 +92,14 @@ def protect(target: Flask | Blueprint) -> None:
     Static files and the routes of login itself stay open; an unknown address is 404.
     """
 
-    def check() -> None:
+    def check() -> Response | None:
         endpoint = request.endpoint
-        if endpoint is None or request.method == "OPTIONS" or is_exempt(endpoint):
-            return
+        if endpoint is None or is_exempt(endpoint):
+            return None
+        if request.method == "OPTIONS" and not _is_logged_in(identity()):
+            return _answer_preflight()
         require_user()
+        return None
 
     setattr(check, PROTECTS, True)
     target.before_request(check)
@@ -117,6 +124,15 @@ def require_user(
     if affirmed_within is not None and not is_affirmed(who, affirmed_within):
         raise SessionError(ErrorCode.AFFIRMATION_REQUIRED)
     return user
+
+
+def _answer_preflight() -> Response:
+    """Return Flask's own answer to OPTIONS: a CORS preflight carries no cookies.
+
+    Not the view's, which may have named OPTIONS among its methods and would show everybody
+    what it shows (attack: guard that fails open).
+    """
+    return current_app.make_default_options_response()
 
 
 def _is_logged_in(who: Identity) -> bool:

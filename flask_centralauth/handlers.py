@@ -115,11 +115,9 @@ def _back_to_login(state: State, error: CentralAuthError) -> Response:
 
 def _count_failure(state: State) -> int:
     """Count the logins of this browser that failed in a row, and return how many."""
-    last = state.attempts.last_outcome(request)
+    secure = state.is_https(request)
+    last = state.attempts.last_outcome(request, secure=secure)
     failures = (last[0] if last else 0) + 1
-    # Not asked of callback_url(): that refuses a Host which is none, and here no error may occur.
-    set_url = state.settings.callback_url
-    secure = set_url.startswith("https:") if set_url else request.is_secure
 
     @after_this_request
     def remember(response: Response) -> Response:

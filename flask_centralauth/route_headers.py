@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, current_app
+from flask import Response, current_app, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .pages import OWN_FRAME, ROUTE_HEADERS
+from .state import EXTENSION_KEY
 
 _MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out
@@ -41,9 +43,24 @@ def protect_route(response: Response) -> Response:
 def insist_on_headers(response: Response) -> Response:
     """Restore what the application's own ``after_request`` functions changed. Runs last of all.
 
-    On every request of the application: it looks at the response and at nothing else.
+    On every request of the application: it looks at the response and mostly at nothing else.
     """
+    if response.status_code == 405 and _is_refused_method():
+        protect_route(response)
     if hasattr(response, _MARK):
         for name in _LASTING:
             response.headers[name] = ROUTE_HEADERS[name]
     return response
+
+
+def _is_refused_method() -> bool:
+    """Say whether a route of ours was asked with a method it does not have: Flask answers that itself."""
+    refusal = request.routing_exception
+    adapter = current_app.create_url_adapter(request)
+    if not isinstance(refusal, MethodNotAllowed) or not refusal.valid_methods or adapter is None:
+        return False
+    try:
+        endpoint, _arguments = adapter.match(method=next(iter(refusal.valid_methods)))
+    except HTTPException:
+        return False
+    return str(endpoint).startswith(f"{EXTENSION_KEY}.")

@@ -156,7 +156,7 @@ def _loopback_name_of_callback(state: State) -> str | None:
 
 def _refuse_lost_session(state: State) -> None:
     """Stop a browser that has just logged in and brings no session: it would go round for ever."""
-    last = state.attempts.last_outcome(request)
+    last = state.attempts.last_outcome(request, secure=state.is_https(request))
     if last is not None and last[0] == 0 and last[1] < JUST_NOW_SECONDS and not _has_session(state):
         raise LoginError(
             ErrorCode.STATE_INVALID,

@@ -94,6 +94,11 @@ class State:
             raise SecurityError("The Host header does not name a host.")
         return built
 
+    def is_https(self, request: Request) -> bool:
+        """Say whether people see this application on https. Never raises, whatever the Host header is."""
+        set_url = self.settings.callback_url
+        return set_url.startswith("https:") if set_url else request.is_secure
+
     def own_origins(self, request: Request) -> tuple[str, ...]:
         """Return the origins people see this application at: the request's, and the callback's.
 

@@ -31,6 +31,9 @@ from .user import User
 if TYPE_CHECKING:
     from .login_flow import Callback
 
+#: Bytes of what is posted to a route: a code, a state, a return path.
+MAX_FORM: Final = 32 * 1024
+
 _HOST: Final = "centralauth_host"
 
 
@@ -224,6 +227,8 @@ def _signed_out_page(state: State, return_to: str | None) -> Response:
 
 def _refuse_without_effect() -> Response | None:
     """Answer what must change nothing before any view runs."""
+    # Attack: a form of gigabytes, which would be read, or written to a file, before it is refused.
+    request.max_content_length = MAX_FORM
     if is_prefetch(request):
         return current_app.response_class(status=204)
     if has_bearer(request) and request.endpoint and not request.endpoint.endswith(".user"):

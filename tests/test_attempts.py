@@ -263,14 +263,14 @@ def test_states_are_ones_own(attempts: AttemptCookies, now: Callable[[float], No
 
 def test_an_outcome_is_remembered(attempts: AttemptCookies, now: Callable[[float], None]) -> None:
     jar, response = Jar(), Response()
-    assert attempts.last_outcome(jar.request()) is None
+    assert attempts.last_outcome(jar.request(), secure=True) is None
     attempts.save_outcome(response, 2, secure=True)
     jar.store(response)
     now(1_000_007)
-    assert attempts.last_outcome(jar.request()) == (2, 7)
+    assert attempts.last_outcome(jar.request(), secure=True) == (2, 7)
     ((name, value),) = jar.cookies.items()
     jar.cookies[name] = value[:-1] + ("A" if value[-1] != "A" else "B")
-    assert attempts.last_outcome(jar.request()) is None
+    assert attempts.last_outcome(jar.request(), secure=True) is None
     jar.cookies[name] = value
     response = Response()
     attempts.forget_outcome(response, jar.request())

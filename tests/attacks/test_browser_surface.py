@@ -6,9 +6,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, jsonify
 
+from example_app import create_app
+from flask_centralauth import auth_required, current_user
+from flask_centralauth.emulator import Emulator
+from flask_centralauth.guards import protect
+
+from ..browser_client import Browser
 from ..browser_page import Hop
+from ..conftest import MakeApp, RunServer
 from ..raw_http import PAGE_VISIT, ask
 from .conftest import MakeTarget
 from .mail import add_mail_form, mail_of
@@ -33,7 +40,7 @@ def _assert_headers(hop: Hop, *, own_frame: bool = False) -> None:
     for name, value in (OWN_FRAME if own_frame else EVERYWHERE).items():
         assert hop.headers.getlist(name) == [value], (hop.url, hop.status, name)
     assert "Cookie" in hop.headers["Vary"]
-    if hop.body or hop.location:
+    if hop.status != 405 and (hop.body or hop.location):
         ancestors = "'self'" if own_frame else "'none'"
         assert f"frame-ancestors {ancestors}" in hop.headers["Content-Security-Policy"]
     assert not [name for name, _value in hop.headers if name.lower().startswith("access-control-")]
@@ -70,8 +77,6 @@ def test_headers_over_the_url_map(target: Target, kind: str) -> None:
         hop = ask(target.url + rule, method=method, headers=headers)
         answered.add(hop.status)
         assert hop.status < 500
-        if hop.status == 405 and method in ("PUT", "TRACE", "POST"):
-            continue  # Flask answers before it knows whose route it is: no cookie, no content of ours
         breaks_out = kind == "frame" and rule.endswith("/callback") and method == "GET"
         _assert_headers(hop, own_frame=breaks_out)
         if hop.location is not None:
@@ -80,6 +85,37 @@ def test_headers_over_the_url_map(target: Target, kind: str) -> None:
                 urlsplit(target.emulator.url).netloc,
             }
     assert len(answered) > 1
+
+
+def test_headers_of_a_refused_method(target: Target) -> None:
+    """A cache may keep a 405; those of ours say that none may, those of other views are theirs."""
+    for method in ("POST", "PUT", "TRACE"):
+        assert ask(target.auth("login"), method=method).headers["Cache-Control"] == "no-store"
+        assert "Cache-Control" not in ask(f"{target.url}/private", method=method).headers
+
+
+def test_headers_of_the_emulator_and_the_example(emulator: Emulator, live_server: RunServer) -> None:
+    config = {"SECRET_KEY": "a secret key of the tests, long enough", **emulator.config}
+    example = create_app(config)
+    # Both show names of people: what a guest gets of every page, and of what is none.
+    for app, url in ((emulator.app, emulator.url), (example, live_server(example).url)):
+        # But for the one that goes on as long as somebody listens.
+        rules = [
+            rule for rule in app.url_map.iter_rules() if not rule.arguments and "events" not in rule.rule
+        ]
+        asked = [(rule.rule, method) for rule in rules for method in ("GET", "PUT", "OPTIONS")]
+        for path, method in [*asked, ("/none", "GET")]:
+            hop = ask(url + path, method=method, headers={**PAGE_VISIT, "Content-Length": "0"})
+            assert hop.status < 500
+            if app is emulator.app:
+                assert hop.headers["Cache-Control"] == "no-store", path
+                assert hop.headers["X-Content-Type-Options"] == "nosniff", path
+                assert "frame-ancestors 'none'" in hop.headers["Content-Security-Policy"], path
+                assert hop.headers["Referrer-Policy"] == "strict-origin", path
+            elif path.startswith("/api/auth/"):
+                _assert_headers(hop)
+            elif hop.location is not None and method == "GET":
+                assert hop.headers["Cache-Control"] == "no-store", path
 
 
 @pytest.mark.parametrize("failing", ["verify", "userinfo"])
@@ -229,6 +265,41 @@ def test_other_methods(target: Target, method: str) -> None:
         assert method == "OPTIONS" or "Allow" in answer.headers
     assert target.calls() == []
     assert target.browser.get(url).text == ALICE
+
+
+@attack(99)
+@pytest.mark.parametrize("protected", [False, True], ids=["auth_required", "protect"])
+def test_a_view_that_names_options_among_its_methods(
+    make_app: MakeApp, live_server: RunServer, browser: Browser, protected: bool
+) -> None:
+    """Many do, for CORS; the view is then run for a method that no guard refuses."""
+    app = make_app()
+
+    def show() -> Response:
+        return jsonify(secret="of the company", seen_by=current_user.email)
+
+    view = show if protected else auth_required(show)
+    app.add_url_rule("/shown", "shown", view, methods=["GET", "OPTIONS"])
+    if protected:
+        protect(app)
+    server = live_server(app)
+    preflight = {"Origin": EVIL, "Access-Control-Request-Method": "GET"}
+    for headers in ({}, PAGE_VISIT, preflight, {"Authorization": "Bearer a"}):
+        answer = ask(f"{server.url}/shown", method="OPTIONS", headers=headers)
+        assert (answer.status, answer.body) == (200, b"")
+        assert "GET" in answer.headers["Allow"]
+    browser.get(f"{server.url}/private")
+    assert browser.fetch(f"{server.url}/shown", method="OPTIONS").json()["seen_by"] == ALICE
+
+
+@attack(8)
+@pytest.mark.parametrize("route", ["logout", "confirm"])
+def test_a_form_of_gigabytes(target: Target, route: str) -> None:
+    target.log_in()
+    content = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "9999999999"}
+    answer = ask(target.auth(route), method="POST", headers={**target.as_sent_by(), **content})
+    assert (answer.status, answer.headers["Cache-Control"]) == (413, "no-store")
+    assert target.who() == ALICE
 
 
 @attack(62, "The method is the request's own; no header and no field overrides it.")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from flask import Flask
@@ -364,6 +364,17 @@ def test_cookie_tossing_of_the_attackers_own_attempt(https_target: Target) -> No
     planted = f"{attempt.name.removeprefix('__Host-')}={attempt.value}"
     answer = victim.get(url, headers={"Cookie": planted}, follow=False)
     assert_refused(answer)
+
+
+@attack(16)
+def test_cookie_tossing_of_how_the_attackers_login_went(https_target: Target) -> None:
+    """It would tell of a login a moment ago that lost its session: the next one is stopped with a page."""
+    attacker, victim = _at_https(https_target, BOB), _at_https(https_target, ALICE)
+    attacker.get("https://app.example/private")
+    outcome = next(c for c in attacker.cookies if c.name.startswith("__Host-centralauth-outcome_"))
+    planted = f"{outcome.name.removeprefix('__Host-')}={outcome.value}"
+    login = victim.get("https://app.example/api/auth/login", headers={"Cookie": planted}, follow=False)
+    assert (login.status, urlsplit(login.headers["Location"]).path) == (302, "/login")
 
 
 @attack(16)

@@ -92,7 +92,7 @@ def attempt_cookie(data: bytes) -> None:
     environ["HTTP_COOKIE"] = "; ".join([text, *(f"{name}={value}" for name in names)])
     request = Request(environ)
     assert cookies.find(request, state, redirect_uri=f"{OWN}/api/auth/callback") is None
-    assert cookies.last_outcome(request) is None
+    assert cookies.last_outcome(request, secure=True) is cookies.last_outcome(request, secure=False) is None
     assert not cookies.is_own_recent_state(state)
     cookies.has_unreadable(request, state)
 

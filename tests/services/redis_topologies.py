@@ -50,7 +50,7 @@ class RedisClusterNode(RedisServer):
             info: Any = node.execute_command("CLUSTER INFO")
             if info["cluster_slots_assigned"] != "16384":
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            # Two seconds after its start a node still answers CLUSTERDOWN; older clients do not wait that long.
+            # For two seconds after its start a node answers CLUSTERDOWN; older clients give up earlier.
             deadline = time.monotonic() + READY_WITHIN
             while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
                 if time.monotonic() > deadline:
