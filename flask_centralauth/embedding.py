@@ -18,6 +18,7 @@ from flask import Request, Response, request, url_for
 from markupsafe import Markup
 
 from .mail_address import is_address
+from .negotiation import is_in_own_frame
 from .pages import page
 from .redirects import request_target
 from .state import EXTENSION_KEY, State
@@ -76,18 +77,8 @@ def embed(
 
 
 def wants_embedding(request: Request) -> bool:
-    """Say whether a frame on a page of our own origin asks for the login page.
-
-    As the browser tells; a page elsewhere cannot make it lie (attack: login in a frame of
-    another site).
-    """
-    headers = request.headers
-    return (
-        request.args.get("embed") == "1"
-        and headers.get("Sec-Fetch-Dest") == "iframe"
-        and headers.get("Sec-Fetch-Site") == "same-origin"
-        and headers.get("Sec-Fetch-Mode") == "navigate"
-    )
+    """Say whether a frame on a page of our own origin asks for the login page."""
+    return request.args.get("embed") == "1" and is_in_own_frame(request)
 
 
 def is_framed(request: Request) -> bool:

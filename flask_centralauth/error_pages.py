@@ -21,7 +21,7 @@ from .negotiation import has_bearer, is_htmx
 from .pages import page
 from .session_guard import abandon
 from .state import EXTENSION_KEY, State
-from .ways_back import goes_round, login_address, wanted_page
+from .ways_back import goes_round, login_address, page_of_form, wanted_page
 
 _JSON_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 
@@ -56,6 +56,20 @@ def _retry_url(state: State, error: CentralAuthError, wanted: str | None) -> str
         return wanted or (state.login_url() if later else None)
     # A code works once, so "again" is a new login (never the callback's own address).
     return login_address(state, error, wanted)
+
+
+def frame_page(state: State, error: SessionError) -> Response:
+    """Return what a guest sees in a frame of our own page: a link that signs in in the whole window."""
+    # Back to the page with the frame, which its address names; without one to the frame's.
+    outer = page_of_form(state) or wanted_page(state, error)
+    _leave_cookies_alone(error)
+    return page(
+        ["centralauth/framed.html"],
+        status=error.code or 401,
+        in_own_frame=True,
+        error=error,
+        login_url=login_address(state, error, outer),
+    )
 
 
 def json_answer(state: State, error: CentralAuthError) -> Response:

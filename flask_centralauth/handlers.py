@@ -10,11 +10,11 @@ from typing import Final
 
 from flask import Response, after_this_request, current_app, request, session
 
-from .error_pages import error_page, json_answer
+from .error_pages import error_page, frame_page, json_answer
 from .errors import CentralAuthError, ErrorCode, LoginError, SessionError
 from .identity import ANONYMOUS, Identity, end_login, identity, set_identity
 from .incidents import explain, record
-from .negotiation import has_bearer, is_navigation
+from .negotiation import has_bearer, is_in_own_frame, is_navigation
 from .notices import clear_notices, notify
 from .session_guard import UnavailableSession
 from .state import EXTENSION_KEY, State, state_of
@@ -57,6 +57,8 @@ def _answer(state: State, error: CentralAuthError) -> Response:
     if _ends_login(error):
         _sign_out(state, error)
     if not is_navigation(request):
+        if isinstance(error, SessionError) and is_in_own_frame(request):
+            return frame_page(state, error)
         return json_answer(state, error)
     if not isinstance(error, SessionError | LoginError) or not _may_go_back(state, error):
         return error_page(state, error)

@@ -49,6 +49,20 @@ def is_navigation(request: Request) -> bool:
     return html > 0 and html >= accepted["application/json"]
 
 
+def is_in_own_frame(request: Request) -> bool:
+    """Say whether a frame on a page of our own origin asks for a page.
+
+    As the browser tells; a page elsewhere cannot make it lie (attack: login in a frame of
+    another site).
+    """
+    headers = request.headers
+    return (
+        headers.get("Sec-Fetch-Dest") == "iframe"
+        and headers.get("Sec-Fetch-Site") == "same-origin"
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+    )
+
+
 def is_htmx(request: Request) -> bool:
     return request.headers.get("HX-Request") == "true"
 

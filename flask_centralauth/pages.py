@@ -30,7 +30,7 @@ ROUTE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-#: The policy of the one page of ours that works in a frame of the application.
+#: The policy of the pages of ours that work in a frame of the application.
 OWN_FRAME: Final = "frame-ancestors 'self'"
 
 
@@ -42,7 +42,7 @@ def page(
     When a template of the application raises, the built-in page is shown instead and the
     failure is logged.
 
-    :param in_own_frame: may be framed by a page of the application, and has a script.
+    :param in_own_frame: may be framed by a page of the application, and have a script.
     """
     nonce = secrets.token_urlsafe(16)
     shared = {"csp_nonce": nonce, "centralauth_lang": current_language(), "_": _words, **context}
@@ -55,6 +55,8 @@ def page(
     )
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers.update(ROUTE_HEADERS)
+    if in_own_frame:
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
     return response
 
 

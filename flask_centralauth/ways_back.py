@@ -39,7 +39,7 @@ def wanted_page(state: State, error: CentralAuthError) -> str | None:
 
 
 def page_of_form(state: State) -> str | None:
-    """Return the page a refused form was on: never its target, which a GET cannot open."""
+    """Return the page a refused form or frame was on: never a form's target, which a GET cannot open."""
     # The one use of Referer: our own origin's, to go back to where the person was.
     checked = state.safe_return_to(request, request.headers.get("Referer"))
     return checked if checked is not None and checked.startswith("/") else None

@@ -13,7 +13,7 @@ from markupsafe import escape
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
-from flask_centralauth import CentralAuth
+from flask_centralauth import CentralAuth, PermissionDenied
 from flask_centralauth.emulator import Emulator
 
 from .browser_client import Browser
@@ -140,6 +140,75 @@ class TestCallbackInAFrame:
         answer = make_app().test_client().get(f"/api/auth/{path}", headers={"Accept": "text/html"})
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'self'" not in answer.headers["Content-Security-Policy"]
+
+
+class TestGuestInAFrame:
+    """`<iframe src="/private">`: no login page may be framed, so the whole window goes there."""
+
+    def ask(self, app: Flask, path: str = "/private", **changed: str) -> TestResponse:
+        headers = {**FRAME, "Referer": "http://localhost/?tab=2", **changed}
+        return app.test_client().get(path, headers=headers)
+
+    @pytest.mark.parametrize("path", ["/private", "/api/auth/login", "/api/auth/login?return_to=/private"])
+    def test_page_of_our_own_shows_a_link_for_the_whole_window(
+        self, make_app: MakeApp, emulator: Emulator, path: str
+    ) -> None:
+        answer = self.ask(make_app(), path)
+        assert (answer.status_code, answer.mimetype) == (401, "text/html")
+        assert 'href="/api/auth/login?return_to=/?tab%3D2" target="_top"' in answer.text
+        assert "<form" not in answer.text
+        assert "<script" not in answer.text
+        assert "Location" not in answer.headers
+        assert "Set-Cookie" not in answer.headers
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
+        assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
+        assert not list(emulator.requests)
+
+    @pytest.mark.parametrize(
+        "referer", ["", "https://evil.example/", "http://localhost/api/auth/logout", "http://localhost:1/x"]
+    )
+    def test_without_the_address_of_the_page_it_leads_back_to_the_one_in_the_frame(
+        self, make_app: MakeApp, referer: str
+    ) -> None:
+        answer = self.ask(make_app(), "/private?a=1", Referer=referer)
+        assert 'href="/api/auth/login?return_to=/private?a%3D1" target="_top"' in answer.text
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Dest": "object"}],
+        ids=lambda changed: " ".join(changed.values()),
+    )
+    def test_page_of_another_origin_shows_nothing(self, make_app: MakeApp, changed: dict[str, str]) -> None:
+        answer = self.ask(make_app(), **changed)
+        assert (answer.status_code, answer.mimetype) == (401, "application/json")
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "Set-Cookie" not in answer.headers
+
+    def test_form_in_a_frame_is_not_sent_and_leads_back_to_its_page(self, make_app: MakeApp) -> None:
+        app = make_app()
+        answer = app.test_client().post("/save", headers={**FRAME, "Referer": "http://localhost/edit"})
+        assert answer.status_code == 401
+        assert 'href="/api/auth/login?return_to=/edit" target="_top"' in answer.text
+        assert "saves" not in app.extensions
+
+    def test_whoever_is_signed_in_sees_the_page(
+        self, make_app: MakeApp, live_server: RunServer, browser: Browser
+    ) -> None:
+        server = live_server(make_app())
+        browser.get(f"{server.url}/private")
+        framed = browser.get(f"{server.url}/private", headers=FRAME, follow=False)
+        assert framed.text == "alice@example.com"
+
+    def test_what_is_no_question_of_signing_in_is_told_as_to_a_program(self, make_app: MakeApp) -> None:
+        app = make_app()
+
+        @app.get("/forbidden")
+        def forbidden() -> str:
+            raise PermissionDenied()
+
+        answer = self.ask(app, "/forbidden")
+        assert (answer.status_code, answer.mimetype) == (403, "application/json")
 
 
 class TestMarkup:

@@ -205,7 +205,12 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "fetch": {},
     "XMLHttpRequest": {"Sec-Fetch-Mode": "", "X-Requested-With": "XMLHttpRequest", "Accept": "text/html"},
     "image": {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
-    "frame": {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
+    "frame elsewhere": {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "iframe",
+        "Accept": "text/html",
+    },
     "script without metadata": {"Sec-Fetch-Mode": "", "Accept": "*/*"},
 }
 

@@ -153,7 +153,8 @@ def test_headers_of_a_guards_answers(make_target: MakeTarget) -> None:
 @attack(
     57,
     "Every page with a button of ours forbids being framed, twice.",
-    decided="the page that leads a callback out of a frame may be framed by this origin; it changes nothing",
+    decided="the pages that lead a callback, or a guest, out of a frame may be framed by this origin; they "
+    "have a link and change nothing",
 )
 def test_clickjacking(target: Target) -> None:
     add_mail_form(target.app)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +31,10 @@ def app(make_app: MakeApp, emulator: Emulator) -> Flask:
             f"default-src 'none'; script-src 'nonce-n0nce'; frame-src 'self' {emulator.url}"
         )
         return page
+
+    @app.get("/board")
+    def board() -> str:
+        return '<h1>Board</h1><iframe src="/private"></iframe>'
 
     @app.get("/hostile")
     def hostile() -> str:
@@ -107,6 +113,33 @@ def test_only_centralauths_frame_says_how_tall_it_is(chromium_page: Page, server
     assert say('"640px"') == 640
     assert say("100000") == 2000
     assert say("0") == 0
+
+
+def test_guest_in_a_frame_signs_in_in_the_whole_window_and_comes_back(
+    chromium_page: Page, server: LiveServer, screenshot: Callable[[str], Path]
+) -> None:
+    page = chromium_page
+    page.goto(f"{server.url}/board")
+    page.frame_locator("iframe").get_by_text("Please sign in.").wait_for()
+    screenshot("guest-in-a-frame")
+    page.frame_locator("iframe").get_by_role("link", name="Continue").click()
+    page.get_by_role("button", name="alice@example.com").click()
+    page.wait_for_url(f"{server.url}/board")
+    page.frame_locator("iframe").get_by_text("alice@example.com").wait_for()
+
+
+def test_session_is_none_of_a_frame_on_another_site(
+    chromium_page: Page, server: LiveServer, live_server: RunServer, app: Flask
+) -> None:
+    page, hostile = chromium_page, live_server(app).url.replace("127.0.0.1", "localhost")
+    page.goto(f"{server.url}/private")
+    page.get_by_role("button", name="alice@example.com").click()
+    page.wait_for_url(f"{server.url}/private")
+
+    with page.expect_response(f"{server.url}/private") as framed:
+        page.goto(f"{hostile}/hostile?victim={server.url}/private")
+    assert framed.value.status == 401
+    assert framed.value.headers["x-frame-options"] == "DENY"
 
 
 @pytest.mark.parametrize("path", ["login?embed=1", "callback?code=a&state=b", "logout"])
