@@ -21,6 +21,7 @@ from .errors import LoginError
 from .identity import identity
 from .negotiation import is_background
 from .session_guard import require_store
+from .shared_states import USED_FOR
 from .sign_in import begin_login
 from .state import State
 
@@ -59,7 +60,7 @@ def begin_own_login(state: State, callback: Callback) -> Response | None:
         return without_page(current_app.response_class()) if framed else None
     require_store(session)
     # Two frames, or a link that is opened again: each state begins one login here.
-    if not state.logins.claim(callback.state, state.settings.login_lifetime):
+    if not state.logins.claim(callback.state, USED_FOR):
         return None
     return begin_login(state, purpose=CARRIED)
 

@@ -226,7 +226,9 @@ class TestState:
         assert refused(person.get(blog.carried(state)))
 
     @pytest.mark.parametrize("headers", [{}, HIDDEN], ids=["window", "frame"])
-    @pytest.mark.parametrize("forge", ["cut", "changed", "other key", "own key", "unlisted", "odd", "future"])
+    @pytest.mark.parametrize(
+        "forge", ["cut", "changed", "other key", "own key", "unlisted", "odd", "odder", "future"]
+    )
     def test_is_refused_when_it_is_not_one_of_ours(
         self, shop: Domain, blog: Domain, person: Browser, forge: str, headers: dict[str, str]
     ) -> None:
@@ -241,6 +243,7 @@ class TestState:
             "own key": lambda: sealed(blog.app, str(blog.app.secret_key), shop.url, now),
             "unlisted": lambda: sealed(blog.app, KEY, "https://elsewhere.example", now),
             "odd": lambda: sealed(blog.app, KEY, shop.url, "now"),
+            "odder": lambda: sealed(blog.app, KEY, [shop.url], now),
             "future": lambda: sealed(blog.app, KEY, shop.url, now + 3600),
         }[forge]()
         assert sealed(blog.app, KEY, shop.url, now) != state
@@ -266,7 +269,7 @@ class TestState:
         assert states.issuer_of(state) == longest
 
 
-def sealed(app: Flask, key: str, origin: str, made: object) -> str:
+def sealed(app: Flask, key: str, origin: object, made: object) -> str:
     """A state as somebody with a key can make it."""
     serializer = URLSafeSerializer(
         key,
@@ -360,3 +363,17 @@ def test_store_that_is_down_is_told(
     frame = sign_in(person, shop)
     monkeypatch.setattr(blog.app.extensions["centralauth"].logins, "claim", down)
     assert in_frame(person, frame).status == 503
+
+
+def test_where_referrers_are_checked_centralauth_has_to_allow_itself(
+    shop: Domain, blog: Domain, person: Browser, emulator: Emulator
+) -> None:
+    """A frame of CentralAuth's page has that page as its referrer, redirects included."""
+    framed = {**HIDDEN, "Referer": f"{emulator.url}/"}
+    links = [sign_in(person, shop), sign_in(Browser(emulator, user=None), shop)]
+    emulator.configure(check_referrer=True)
+    assert person.tab().get(links[0], headers=framed).url.startswith(f"{emulator.url}/login?")
+    assert blog.user_of(person) is None
+    emulator.configure(whitelist=[shop.url, blog.url, emulator.url])
+    assert person.tab().get(links[1], headers=framed).status == 204
+    assert blog.user_of(person) == "alice@example.com"
