@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import requests
 import socketio
+import socketio.exceptions
 
 from flask_centralauth.emulator import Emulator
 
@@ -52,8 +53,8 @@ class Socket:
         return self
 
     def who(self) -> list[str]:
-        answer: list[str] = self.client.call("who", timeout=SECONDS)
-        return answer
+        answer: Any = self.client.call("who", timeout=SECONDS)
+        return list(answer)
 
     def say(self, text: str) -> None:
         self.client.emit("say", text)
