@@ -16,7 +16,7 @@ from werkzeug.test import EnvironBuilder
 
 from flask_centralauth import CentralAuth, auth_required
 from flask_centralauth.emulator import Emulator
-from flask_centralauth.login_store import Record
+from flask_centralauth.login_record import Record
 from flask_centralauth.state import State, state_of
 from flask_centralauth.user import parse_user
 from flask_centralauth.user_cache import visitor_digest

@@ -8,25 +8,20 @@ logout brings no login back.
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import secrets
 import time
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NoReturn
 
 from flask import session
 
 from .config import Settings
 from .engines import Engine
-from .errors import ErrorCode, ServiceUnavailable
-from .session_guard import SessionGuard, require_store
-from .strict_json import UnusableJSON, loads_object
-from .user import InvalidUser, User, parse_user
-
-log = logging.getLogger("flask_centralauth")
+from .errors import ErrorCode, ServiceUnavailable, SessionError
+from .login_record import Record, decode, encode
+from .session_guard import SessionGuard, abandon, require_store
 
 SESSION_KEY: Final = "_centralauth"
 #: A mark outlives every login that began before it.
@@ -60,22 +55,6 @@ class Login:
     started: float
     affirmed: tuple[float, float] | None = None
     version: News = field(default=(), repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the store knows of a login, shared by all workers.
-
-    :param checked: epoch seconds of CentralAuth's last answer.
-    :param visitor: digest of the browser the answer was for.
-    :param trusted_until: epoch seconds until which the id token of the login stands in for
-        CentralAuth, where the settings let it.
-    """
-
-    user: User
-    checked: float
-    visitor: str
-    trusted_until: float | None = None
 
 
 class LoginStore:
@@ -122,15 +101,19 @@ class LoginStore:
         What an anonymous visitor had in the session stays; what another user had is gone.
 
         :param lifetime: seconds CentralAuth's token is valid, or None.
-        :param affirmed: see `Login`.
+        :param affirmed: see `Login`; then it is a renewal of the login there was.
         :raises ServiceUnavailable: the store did not take it; nobody is logged in.
+        :raises SessionError: the login to renew has ended meanwhile.
         """
         require_store(session)
         user = record.user
         previous = self.current()
-        login = self._new_login(user.id, token, domain, lifetime, affirmed)
+        login = self._new_login(user.id, token, domain, lifetime)
+        if affirmed is not None and previous is not None:
+            # Of before: a `logout_user` that came meanwhile ends this too, at its first page view.
+            login = replace(login, affirmed=affirmed, generation=previous.generation, version=())
         key = self._key("login", login.login_id)
-        if not self._engine.add(key, _encode(record), self._ttl(login)):
+        if not self._engine.add(key, encode(record), self._ttl(login)):
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
         if session.get(SESSION_KEY) is not None and (previous is None or previous.user_id != user.id):
             session.clear()
@@ -139,18 +122,22 @@ class LoginStore:
         self._guard.regenerate(session)
         if previous is not None:
             # The new login stands: the session of the one before is gone.
+            renewed = True
             with suppress(ServiceUnavailable):
-                self._end_record(previous)
+                renewed = self._end_record(previous)
+            if affirmed is not None and not renewed:
+                self._take_back()
         return login
 
-    def _new_login(
-        self,
-        user_id: str,
-        token: str,
-        domain: str,
-        lifetime: float | None,
-        affirmed: tuple[float, float] | None,
-    ) -> Login:
+    def _take_back(self) -> NoReturn:
+        """Refuse a renewal: a logout that came while it ran is final."""
+        self._guard.discard(session)
+        session.clear()
+        # Another tab may have been faster: the cookie may be good.
+        abandon(session)
+        raise SessionError(ErrorCode.SESSION_INACTIVE, "the login ended while it was renewed")
+
+    def _new_login(self, user_id: str, token: str, domain: str, lifetime: float | None) -> Login:
         login_id = secrets.token_urlsafe(24)
         # Before the login begins, so that a `logout_user` from now on ends it.
         mark, *version = self._engine.get_many(
@@ -165,7 +152,6 @@ class LoginStore:
             until=None if lifetime is None else now + lifetime,
             generation=mark.decode() if mark is not None else None,
             started=now,
-            affirmed=affirmed,
             version=tuple(version),
         )
 
@@ -204,14 +190,14 @@ class LoginStore:
         )
         if found is None or (mark is not None and mark.decode() != login.generation):
             return None
-        return _decode(found)
+        return decode(found)
 
     def update(self, login: Login, record: Record) -> bool:
         """Write a newer answer; False when the login ended meanwhile.
 
         Writing extends the login's life in the store, never beyond its token's.
         """
-        return self._engine.replace(self._key("login", login.login_id), _encode(record), self._ttl(login))
+        return self._engine.replace(self._key("login", login.login_id), encode(record), self._ttl(login))
 
     def end(self, login: Login | None) -> bool:
         """End a login for good and empty this browser's session, in the store at once.
@@ -289,26 +275,3 @@ def _part_of(login_id: str) -> int:
 def _digest(text: str) -> str:
     """Return a key part for a foreign text: short enough for memcached, no blanks."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _encode(record: Record) -> bytes:
-    content = {
-        "user": record.user.received(),
-        "checked": record.checked,
-        "visitor": record.visitor,
-        "trusted_until": record.trusted_until,
-    }
-    return json.dumps(content, ensure_ascii=False).encode()
-
-
-def _decode(content: bytes) -> Record | None:
-    try:
-        value = loads_object(content)
-        user, checked, visitor = value["user"], value["checked"], value["visitor"]
-        if not isinstance(user, dict) or not isinstance(visitor, str):
-            raise TypeError("a member has the wrong type")
-        trusted = value.get("trusted_until")
-        return Record(parse_user(user), float(checked), visitor, None if trusted is None else float(trusted))
-    except (UnusableJSON, InvalidUser, KeyError, TypeError, ValueError):
-        log.error("A login record could not be decoded; its user is signed out.")
-        return None

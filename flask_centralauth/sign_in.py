@@ -16,7 +16,7 @@ from .affirmation import check_affirmation
 from .attempts import AFFIRM, COOKIE_LOST, LOGIN, Attempt
 from .errors import CentralAuthError, ErrorCode, LoginError, PermissionDenied
 from .identity import Identity, check_policy, set_identity, visitor
-from .login_store import Record
+from .login_record import Record
 from .notices import clear_notices, unseen_notice
 from .proxy_check import warn_of_private_address
 from .redirects import origin_of

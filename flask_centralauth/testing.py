@@ -27,7 +27,7 @@ from flask import Flask, session
 from flask.testing import EnvironBuilder, FlaskClient
 
 from .emulator import Emulator, InProcessAdapter
-from .login_store import Record
+from .login_record import Record
 from .state import state_of
 from .user import User, member_name, parse_user
 from .user_cache import FOR_TESTS

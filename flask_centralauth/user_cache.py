@@ -29,7 +29,8 @@ from .errors import (
     SessionError,
 )
 from .known_logins import Identity, Known, KnownLogins, Seen
-from .login_store import Login, LoginStore, News, Record
+from .login_record import Record
+from .login_store import Login, LoginStore, News
 from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask, session
 from flask.testing import FlaskClient
 
-from flask_centralauth.login_store import SESSION_KEY, Login, LoginStore, Record
+from flask_centralauth.login_record import Record
+from flask_centralauth.login_store import SESSION_KEY, Login, LoginStore
 from flask_centralauth.user import parse_user
 
 from .conftest import MakeApp

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from flask import Flask, session
 
-from flask_centralauth import CentralAuth, ConfigurationError
+from flask_centralauth import CentralAuth, ConfigurationError, User
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.session_guard import EMBEDDED_FILE
 
@@ -125,6 +125,40 @@ def test_a_slow_request_does_not_undo_a_logout(make_target: MakeTarget) -> None:
     thread.join(10)
     assert answers == [200]
     assert target.who(stolen) is None
+    assert target.who(slow_tab) is None
+
+
+@attack(25)
+@pytest.mark.parametrize("how", ["logout", "logout_user"])
+def test_an_affirmation_does_not_undo_a_logout(make_target: MakeTarget, how: str) -> None:
+    """It began before, as the same person; its answer would have been a login."""
+    target = make_target()
+    inside, finish = Event(), Event()
+    target.log_in()
+    user_id = target.browser.fetch(target.auth("user")).json()["id"]
+
+    # Afterwards, so that the login itself does not wait.
+    def wait(_user: User) -> None:
+        inside.set()
+        assert finish.wait(10)
+
+    target.app.extensions["centralauth"].login_hooks.append(wait)
+    asked = target.browser.get(target.auth("affirm", "return_to=/private"), follow=False)
+    url = target.authorize(asked.last, target.browser)
+    slow_tab = target.browser.tab()
+    thread = Thread(target=lambda: slow_tab.get(url, follow=False))
+    thread.start()
+    assert inside.wait(10)
+    if how == "logout":
+        target.browser.submit(target.browser.get(target.auth("logout")).forms[0])
+    else:
+        state = target.app.extensions["centralauth"]
+        with target.app.app_context():
+            state.logins.end_all(user_id)
+            state.users.expect_news()
+    finish.set()
+    thread.join(10)
+    assert target.who() is None
     assert target.who(slow_tab) is None
 
 
