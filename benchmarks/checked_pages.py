@@ -45,30 +45,7 @@ class CheckedPages:
 
     def sign_in(self, number: int, *, token: str = "a.b.c.d.e", user_id: str | None = None) -> str:
         """Log one more person in, as the callback does, and return their session's cookie."""
-        interface: Any = self.app.session_interface
-        user = parse_user(
-            {
-                "id": user_id or f"user_{number:06}",
-                "email": f"person{number}@example.com",
-                "gravatar": f"https://gravatar.example/avatar/{number:032}",
-                "verified": True,
-                "blocked": False,
-                "organizationId": None,
-                "created": "2025-01-31T12:00:00.000Z",
-                "updated": "2025-01-31T12:00:00.000Z",
-                "lastLogin": "2025-01-31T12:00:00.000Z",
-                "affirmationDate": "2025-01-31T12:00:00.000Z",
-            }
-        )
-        with self.app.test_request_context():
-            session["name"] = "a reader"
-            digest = visitor_digest(visitor_of(ADDRESS, USER_AGENT))
-            self.state.logins.start(
-                Record(user, time.time(), digest), token=token, domain="http://127.0.0.1", lifetime=86_400
-            )
-            response = self.app.response_class()
-            interface.save_session(self.app, session._get_current_object(), response)  # type: ignore[attr-defined]
-        return SimpleCookie(response.headers["Set-Cookie"])[interface.get_cookie_name(self.app)].value
+        return sign_in(self.app, number, token=token, user_id=user_id)
 
     def visit(self, path: str, cookie: str) -> Environ:
         """The WSGI environment of a page visit."""
@@ -97,6 +74,41 @@ class CheckedPages:
 
     def close(self) -> None:
         self._folder.cleanup()
+
+
+def sign_in(
+    app: Flask,
+    number: int,
+    *,
+    token: str = "a.b.c.d.e",
+    user_id: str | None = None,
+    domain: str = "http://127.0.0.1",
+) -> str:
+    """Log one more person in to an application, as the callback does, and return their session's cookie."""
+    interface: Any = app.session_interface
+    user = parse_user(
+        {
+            "id": user_id or f"user_{number:06}",
+            "email": f"person{number}@example.com",
+            "gravatar": f"https://gravatar.example/avatar/{number:032}",
+            "verified": True,
+            "blocked": False,
+            "organizationId": None,
+            "created": "2025-01-31T12:00:00.000Z",
+            "updated": "2025-01-31T12:00:00.000Z",
+            "lastLogin": "2025-01-31T12:00:00.000Z",
+            "affirmationDate": "2025-01-31T12:00:00.000Z",
+        }
+    )
+    with app.test_request_context():
+        session["name"] = "a reader"
+        digest = visitor_digest(visitor_of(ADDRESS, USER_AGENT))
+        state_of(app).logins.start(
+            Record(user, time.time(), digest), token=token, domain=domain, lifetime=86_400
+        )
+        response = app.response_class()
+        interface.save_session(app, session._get_current_object(), response)  # type: ignore[attr-defined]
+    return SimpleCookie(response.headers["Set-Cookie"])[interface.get_cookie_name(app)].value
 
 
 def open_page() -> str:
