@@ -47,7 +47,7 @@ def in_process_table(
         )
     missing_rows(table, missing)
     medians = {contender: statistics.median(row[2][0] for row in rows) for contender, rows in found.items()}
-    _cheaper(report, f"A guarded page in process, {people}", medians, "us of CPU")
+    cheaper(report, f"A guarded page in process, {people}", medians)
 
 
 def gunicorn_table(
@@ -82,21 +82,25 @@ def gunicorn_table(
         )
     missing_rows(table, missing)
     medians = {who: statistics.median(load.cpu for load in loads["guarded"]) for who, loads in found.items()}
-    _cheaper(report, f"A guarded page behind gunicorn, {people}", medians, "us of CPU")
+    cheaper(report, f"A guarded page behind gunicorn, {people}", medians)
 
 
-def _cheaper(report: Report, what: str, medians: Mapping[Contender, float], unit: str) -> None:
+def cheaper(report: Report, what: str, medians: Mapping[Contender, float], unit: str = "us of CPU") -> None:
     """Say who is cheaper than we are."""
     ours = medians.get(OURS)
     if ours is None:
         return
     better = [
-        f"{contender.title} {value:.0f}"
+        f"{contender.title} {_figure(value)}"
         for contender, value in sorted(medians.items(), key=lambda pair: pair[1])
         if value < ours and contender != NO_AUTH
     ]
     if better:
-        report.loss(f"{what}: ours takes {ours:.0f} {unit}, {', '.join(better)}.")
+        report.loss(f"{what}: ours takes {_figure(ours)} {unit}, {', '.join(better)}.")
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def notes(report: Report) -> None:
