@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from flask import Blueprint, Flask, Response, request
@@ -25,6 +25,7 @@ from .proxies import current_user
 from .proxy_check import ProxyWatch
 from .route_headers import insist_on_headers
 from .session_guard import guard_session
+from .setting_checks import OptionalWords
 from .shared_states import SharedStates
 from .sign_in import begin_login
 from .sign_out import sign_out
@@ -117,15 +118,16 @@ class CentralAuth:
         *,
         return_to: str | None = None,
         email: str | None = None,
-        translations: Mapping[str, str] | None = None,
-        theme: Mapping[str, str] | None = None,
+        translations: OptionalWords = None,
+        theme: OptionalWords = None,
     ) -> Response:
         """Return the response that starts a login, for a view of one's own.
 
         :param return_to: path to come back to; the current page is not assumed.
         :param email: prefilled at CentralAuth.
-        :param translations: texts of the login page, instead of ``CENTRALAUTH_TRANSLATIONS``.
-        :param theme: looks of the login page, instead of ``CENTRALAUTH_THEME``.
+        :param translations: texts of the login page, or a function that returns them, instead
+            of ``CENTRALAUTH_TRANSLATIONS``.
+        :param theme: looks of the login page, likewise, instead of ``CENTRALAUTH_THEME``.
         :raises ValueError: a key of theirs is unknown; says what was probably meant.
         """
         state = state_of()

@@ -111,7 +111,7 @@ def refuse_unusable_pages() -> None:
         "CENTRALAUTH_AFTER_LOGOUT": settings.after_logout,
     }
     problems = [
-        f"{key}: there is no endpoint {endpoint!r}{did_you_mean(endpoint, views)}."
+        f"{key}: there is no endpoint {endpoint!r}{did_you_mean(endpoint, views) or '.'}"
         for key, endpoint in named.items()
         if endpoint and not endpoint.startswith("/") and endpoint not in views
     ]

@@ -24,15 +24,14 @@ def words_of_today(name: str, words: OptionalWords, allowed: frozenset[str]) -> 
         return None
 
 
-def words_of_call(
-    name: str, words: Mapping[str, str] | None, allowed: frozenset[str]
-) -> Mapping[str, str] | None:
-    """Return the words a view gives for one login.
+def words_of_call(name: str, words: OptionalWords, allowed: frozenset[str]) -> Mapping[str, str] | None:
+    """Return the words a view gives for one login, itself or by a function.
 
     :raises ValueError: naming the key that is unknown, and what was probably meant.
     """
+    given = words() if callable(words) else words
     try:
-        return None if words is None else checked_words(_plain(words), allowed)
+        return None if given is None else checked_words(_plain(given), allowed)
     except InvalidSettingError as problem:
         raise ValueError(f"{name} {problem}") from None
 

@@ -228,7 +228,7 @@ def checked_words(value: Any, allowed: frozenset[str]) -> Mapping[str, str]:
         raise InvalidSettingError("is neither a dict nor a function that returns one.")
     for key, text in value.items():
         if key not in allowed:
-            raise InvalidSettingError(f"has the unknown key {key!r}{did_you_mean(str(key), allowed)}.")
+            raise InvalidSettingError(f"has the unknown key {key!r}{did_you_mean(str(key), allowed) or '.'}")
         if not isinstance(text, str):
             raise InvalidSettingError(f"has something else than text under {key!r}.")
     disclaimer = value.get("loginPageDisclaimer")

@@ -19,7 +19,7 @@ def warn_of_unknown_keys(keys: Iterable[str], known: set[str]) -> None:
     """Name the keys that look like settings of ours and are none."""
     for key in sorted(keys):
         if key.startswith(PREFIX) and key not in known:
-            log.warning("%s is not a setting%s.", key, did_you_mean(key, known))
+            log.warning("%s is not a setting%s", key, did_you_mean(key, known) or ".")
 
 
 def warn_of_secret_length(secret: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,10 +12,11 @@ from flask import Flask, request
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale, lazy_gettext
 
-from flask_centralauth import CentralAuth
+from flask_centralauth import CentralAuth, ConfigurationError
 from flask_centralauth.emulator import Emulator
 
-from .conftest import MakeApp
+from .browser_client import Browser
+from .conftest import MakeApp, RunServer
 
 
 def add_view(app: Flask, **options: Any) -> None:
@@ -43,6 +44,101 @@ def test_settings_go_to_the_login_page(make_app: MakeApp) -> None:
     asked = sent(make_app(CENTRALAUTH_TRANSLATIONS=words, CENTRALAUTH_THEME=looks))
     assert decoded(asked["translations"]) == words
     assert decoded(asked["theme_settings"]) == looks
+
+
+#: As the service lists them; the package has them once more, to check settings by.
+TRANSLATIONS: Final = """
+emailAddress, loginPageIntro, loginPageAffirmIntro, loginPagePasskeyAuthentication,
+loginPagePasskeyRegistration, loginPagePasskeyIntro, loginPagePasskeyOrganizationWarning,
+loginPagePasskeyError, loginPageEmailIntro, loginPageEmailError, loginPageAppIntro, loginPageAppQRlabel,
+loginPageAppThisDeviceText, loginPageAppOtherDeviceText, loginPageCaptcha, loginPageCaptchaChallengeText,
+loginPageCaptchaPuzzleText, loginPageCaptchaLockText, loginPageCaptchaCodeText, loginPageCaptchaError,
+loginPageAnotherWay, loginPageOrWith, loginPageDisclaimer, suspiciousActivityDetected, emailLinkSubject,
+emailCodeSubject, emailLinkBody, emailCodeBody, emailWaitUntil, emailBodyWarning, emailBodyUndoText,
+emailBodyUndoLink, emailChallengeText, login, loginWithPasskey, loginLocal, loginRemote, loginAttemptBody,
+loginAttemptCodeBody, loginAttemptSuccess, loginAttemptError, loginAttemptInteractMessage,
+loginAttemptUndoSuccess, loginAttemptUndoError, undo
+"""
+THEME: Final = """
+loginBlockLayout, loginPageLayout, imageUrl, customFont, primaryColor, backgroundColor, contentColor,
+neutralColor
+"""
+
+
+@pytest.mark.parametrize("key", TRANSLATIONS.replace(",", " ").split())
+def test_every_text_can_be_ones_own(make_app: MakeApp, key: str) -> None:
+    text = "{terms} and {privacy}"
+    assert decoded(sent(make_app(CENTRALAUTH_TRANSLATIONS={key: text}))["translations"]) == {key: text}
+
+
+@pytest.mark.parametrize("key", THEME.replace(",", " ").split())
+def test_every_look_can_be_ones_own(make_app: MakeApp, key: str) -> None:
+    assert decoded(sent(make_app(CENTRALAUTH_THEME={key: "compact"}))["theme_settings"]) == {key: "compact"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words", "meant"),
+    [
+        ("TRANSLATIONS", {"loginPageintro": "Hello"}, "loginPageIntro"),
+        ("TRANSLATIONS", {"primaryColor": "#111"}, None),
+        ("THEME", {"backgroundcolor": "#111"}, "backgroundColor"),
+        ("THEME", {"loginLayout": "compact"}, "loginPageLayout"),
+    ],
+)
+def test_unknown_key_stops_the_application_with_the_one_that_was_meant(
+    make_app: MakeApp, setting: str, words: dict[str, str], meant: str | None
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make_app(**{f"CENTRALAUTH_{setting}": words})
+    told = str(refused.value)
+    assert f"CENTRALAUTH_{setting}: has the unknown key '{next(iter(words))}'" in told
+    assert told.endswith(f"; did you mean {meant}?" if meant else "'.")
+
+
+def test_function_is_asked_for_every_login(make_app: MakeApp) -> None:
+    app = make_app(
+        CENTRALAUTH_THEME=lambda: {"primaryColor": request.args.get("email", "")},
+        CENTRALAUTH_TRANSLATIONS=lambda: None,
+    )
+    for email in ("alice@example.com", "bob@example.com"):
+        asked = sent(app, f"/api/auth/login?email={email}")
+        assert decoded(asked["theme_settings"]) == {"primaryColor": email}
+        assert "translations" not in asked
+
+
+def test_function_of_one_login(make_app: MakeApp) -> None:
+    app = make_app(CENTRALAUTH_THEME={"primaryColor": "#111"})
+    add_view(
+        app,
+        translations=lambda: {"login": lazy_gettext("Come in")},
+        theme=lambda: None,
+        email="bob@example.com",
+    )
+    Babel(app)
+    asked = sent(app, "/own-login")
+    assert decoded(asked["translations"]) == {"login": "Come in"}
+    assert decoded(asked["theme_settings"]) == {"primaryColor": "#111"}, "None is the setting"
+    assert asked["email"] == "bob@example.com"
+
+
+def test_query_is_not_asked(make_app: MakeApp) -> None:
+    words = base64.b64encode(b'{"login": "Your password, please"}').decode()
+    asked = sent(make_app(), f"/api/auth/login?translations={words}&theme_settings={words}&theme={words}")
+    assert {"translations", "theme_settings"}.isdisjoint(asked)
+
+
+def test_affirmation_and_login_in_a_frame_have_them_too(
+    make_app: MakeApp, emulator: Emulator, live_server: RunServer, browser: Browser
+) -> None:
+    words, looks = {"loginPageAffirmIntro": "Still you?"}, {"loginBlockLayout": "compact"}
+    server = live_server(make_app(CENTRALAUTH_TRANSLATIONS=words, CENTRALAUTH_THEME=looks))
+    browser.get(f"{server.url}/private")
+    frame = {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-origin"}
+    for path, headers in (("affirm", {}), ("login?embed=1", frame)):
+        started = browser.get(f"{server.url}/api/auth/{path}", headers=headers, follow=False).last.location
+        query = parse_qs(urlsplit(started or "").query)
+        assert decoded(query["translations"][0]) == words
+        assert decoded(query["theme_settings"][0]) == looks
 
 
 def test_nothing_is_sent_without_them(make_app: MakeApp) -> None:
