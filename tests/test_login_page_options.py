@@ -88,8 +88,9 @@ def test_every_look_can_be_ones_own(make_app: MakeApp, key: str) -> None:
 def test_unknown_key_stops_the_application_with_the_one_that_was_meant(
     make_app: MakeApp, setting: str, words: dict[str, str], meant: str | None
 ) -> None:
+    config: dict[str, Any] = {f"CENTRALAUTH_{setting}": words}
     with pytest.raises(ConfigurationError) as refused:
-        make_app(**{f"CENTRALAUTH_{setting}": words})
+        make_app(**config)
     told = str(refused.value)
     assert f"CENTRALAUTH_{setting}: has the unknown key '{next(iter(words))}'" in told
     assert told.endswith(f"; did you mean {meant}?" if meant else "'.")
