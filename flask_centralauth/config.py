@@ -126,9 +126,12 @@ def load(app: Flask) -> Settings:
             problems.append(f"{key}: {problem}")
     if _leads_back_to_login(values):
         problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
+    try:
+        _check_session_client(app)
+    except InvalidSettingError as problem:
+        problems.append(f"SESSION_{app.config['SESSION_TYPE'].upper()}: {problem}")
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise ConfigurationError(message=f"The settings of CentralAuth need attention:\n{listed}")
+        raise ConfigurationError.of_settings(problems)
     setting_warnings.warn_of_unknown_keys(app.config, {*FURTHER_KEYS, *(setting.key for setting in SETTINGS)})
     setting_warnings.warn_of_secret_length(values["client_secret"])
     host_is_fixed = app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")
@@ -164,6 +167,13 @@ def use_embedded_engine(app: Flask, engine: object) -> None:
     """Make Flask-Session keep its sessions in a cachelib-style engine of ours."""
     app.config["SESSION_TYPE"] = "cachelib"
     app.config["SESSION_CACHELIB"] = engine
+
+
+def _check_session_client(app: Flask) -> None:
+    engine = str(app.config.get("SESSION_TYPE")).lower()
+    client = app.config.get(f"SESSION_{engine.upper()}")
+    if client is not None and client is not getattr(app.session_interface, "client", None):
+        checks.session_client(engine, client)
 
 
 def _read(app: Flask, setting: Setting) -> Any:

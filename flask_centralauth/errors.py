@@ -7,7 +7,7 @@ What a single error code means is in the table of `error_codes`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from werkzeug.exceptions import HTTPException
@@ -196,6 +196,18 @@ class ConfigurationError(CentralAuthError):
     code = 500
     family = "configuration"
     default_code = ErrorCode.MISSING_FIELDS
+
+    #: What is wrong with each setting: "KEY: what is wrong. The fix." Empty for other causes.
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of_settings(cls, problems: Iterable[str], *, separator: str = "\n  - ") -> ConfigurationError:
+        """Return the error of settings that cannot be used; its message has them all."""
+        found = tuple(problems)
+        listed = "".join(separator + problem for problem in found)
+        error = cls(message=f"The settings of CentralAuth need attention:{listed}")
+        error.problems = found
+        return error
 
     def __str__(self) -> str:
         # Whole: every problem of the settings is a line. Foreign messages come in printable.

@@ -118,7 +118,7 @@ def refuse_unusable_pages() -> None:
     if getattr(views.get(settings.login_view or ""), GUARDED, False):
         problems.append("CENTRALAUTH_LOGIN_VIEW: needs a login itself; take @auth_required from it.")
     if problems:
-        raise ConfigurationError(message="The settings of CentralAuth need attention: " + " ".join(problems))
+        raise ConfigurationError.of_settings(problems, separator=" ")
 
 
 def refuse_open_views() -> None:

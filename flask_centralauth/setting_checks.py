@@ -182,6 +182,30 @@ def autologin_key(key: str | None, domains: tuple[str, ...], other_keys: Iterabl
     return key
 
 
+def session_client(engine: str, value: Any) -> None:
+    """Refuse what Flask-Session would drop, to keep sessions on this machine with a mere warning."""
+    if engine == "redis" and not _is_a("redis.client.Redis", value):
+        raise InvalidSettingError(
+            f"is {type(value).__name__}, no redis.Redis: Flask-Session would use localhost. "
+            "Write redis.Redis.from_url(...); for a Cluster see docs/deployment.md."
+        )
+    if engine == "memcached" and not all(hasattr(value, name) for name in ("get", "set", "delete")):
+        raise InvalidSettingError(
+            f"is {type(value).__name__}, no client: Flask-Session would use localhost. "
+            "Write pymemcache.PooledClient('host:11211', ...)."
+        )
+    if engine == "sqlalchemy" and not _is_a("flask_sqlalchemy.extension.SQLAlchemy", value):
+        raise InvalidSettingError(
+            f"is {type(value).__name__}, not Flask-SQLAlchemy's object: Flask-Session would make another. "
+            "Write SQLAlchemy(app), with the address in SQLALCHEMY_DATABASE_URI."
+        )
+
+
+def _is_a(class_name: str, value: object) -> bool:
+    # By name: importing the class would import the store's client before it is needed.
+    return any(f"{base.__module__}.{base.__qualname__}" == class_name for base in type(value).__mro__)
+
+
 def number(minimum: float, maximum: float) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         try:

@@ -250,8 +250,7 @@ class UserCache:
         fresh_until = checked + self._settings.user_ttl
         trusted_until = -math.inf
         if check.trusted_until is not None and self._settings.unsafe_local_id_token:
-            end = min(check.trusted_until, check.login.until or math.inf)
-            trusted_until = time.monotonic() + end - time.time()
+            trusted_until = time.monotonic() + check.trusted_until - time.time()
         return Known(
             check.login,
             identity=Identity(user, check.login),

@@ -26,8 +26,8 @@ LAYERS: Final = (
     {"testing", "pytest_plugin"},
 )
 
-#: Lines of a module (about 300), and of one function. Longer ones state a reason.
-MODULE_LINES: Final = 320
+#: Lines of a module, and of one function without its documentation. Longer ones state a reason.
+MODULE_LINES: Final = 300
 FUNCTION_LINES: Final = 40
 LONG_MODULES: Final = {
     "error_codes": "a table: one row per error code",
@@ -125,7 +125,8 @@ def _of_the_extension() -> list[str]:
 
 
 def test_the_source_was_read() -> None:
-    assert len(_modules()) > 40
+    assert len(_modules()) > 100
+    assert {"emulator.service", "emulator.cli", "diagnosis.store", "client"} <= set(_modules())
     assert _own_imports("proxies") == {"identity", "user"}
     assert "state" in _reached("guards")
     assert "flask" in _third_parties("views")
@@ -229,7 +230,8 @@ def test_nothing_private_of_others_is_used() -> None:
 
 def test_modules_are_read_in_one_sitting() -> None:
     lines = {name: len(_path(name).read_text("utf-8").splitlines()) for name in _modules()}
-    assert {name for name, count in lines.items() if count > MODULE_LINES} <= set(LONG_MODULES)
+    long = {name: count for name, count in lines.items() if count > MODULE_LINES}
+    assert long.keys() == LONG_MODULES.keys(), long
 
 
 def test_functions_are_short() -> None:
@@ -240,7 +242,7 @@ def test_functions_are_short() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 - _documentation(node) > FUNCTION_LINES
     }
-    assert long <= set(LONG_FUNCTIONS)
+    assert long == LONG_FUNCTIONS.keys()
 
 
 def _documentation(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

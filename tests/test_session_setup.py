@@ -8,11 +8,14 @@ from typing import Any
 
 import pymemcache
 import pytest
-import redis
+import redis.asyncio
+import sqlalchemy
 from cachelib import FileSystemCache, SimpleCache
 from flask import Flask
 from flask_session import Session
 from flask_session.cachelib import CacheLibSessionInterface
+from flask_session.redis import RedisSessionInterface
+from redis.sentinel import Sentinel
 
 from flask_centralauth import (
     CentralAuth,
@@ -70,6 +73,87 @@ def test_clients_that_would_lose_sessions_are_refused(
     app = bare_app(emulator, tmp_path, **settings)
     with pytest.raises(ConfigurationError, match=problem):
         CentralAuth(app)
+
+
+class LooksLikeRedis:
+    """What FakeRedis and a Cluster's client have in common: methods, and no redis.Redis among their bases."""
+
+    def get(self, key: str) -> None: ...
+
+    def set(self, key: str, value: str) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def mget_nonatomic(self, keys: list[str]) -> None: ...
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["set up here", "set up by the application"])
+@pytest.mark.parametrize(
+    ("engine", "client", "fix"),
+    [
+        ("redis", "redis://user:sentinel@10.0.0.1/0", r"redis\.Redis\.from_url"),
+        ("REDIS", b"redis://user:sentinel@10.0.0.1/0", r"redis\.Redis\.from_url"),
+        ("redis", {"host": "10.0.0.1", "password": "sentinel"}, r"redis\.Redis\.from_url"),
+        ("redis", redis.Redis, r"redis\.Redis\.from_url"),
+        ("redis", redis.asyncio.Redis(host="10.0.0.1"), r"redis\.Redis\.from_url"),
+        ("redis", LooksLikeRedis(), r"docs/deployment\.md"),
+        ("memcached", "sentinel.example:11211", r"pymemcache\.PooledClient"),
+        ("memcached", ("sentinel.example", 11211), r"pymemcache\.PooledClient"),
+        ("sqlalchemy", "postgresql://user:sentinel@10.0.0.1/shop", "SQLALCHEMY_DATABASE_URI"),
+        ("sqlalchemy", sqlalchemy.create_engine("sqlite://"), "SQLALCHEMY_DATABASE_URI"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:No valid .* instance provided")
+def test_what_flask_session_would_drop_for_localhost_is_refused(
+    emulator: Emulator, tmp_path: Path, engine: str, client: Any, fix: str, by_hand: bool
+) -> None:
+    key = f"SESSION_{engine.upper()}"
+    app = bare_app(
+        emulator, tmp_path, SESSION_TYPE=engine, SQLALCHEMY_DATABASE_URI="sqlite://", **{key: client}
+    )
+    if by_hand:
+        Session(app)
+    with pytest.raises(ConfigurationError, match=f"{key}: is .*{fix}") as refused:
+        CentralAuth(app)
+    assert "sentinel" not in str(refused.value)
+    (problem,) = refused.value.problems
+    assert problem.startswith(key)
+
+
+class OwnRedis(redis.Redis):
+    """A client with something added."""
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        redis.Redis.from_url("redis://127.0.0.1:1/0"),
+        OwnRedis(port=1),
+        Sentinel([("127.0.0.1", 1)]).master_for("main"),  # type: ignore[no-untyped-call]
+    ],
+    ids=["by URL", "own class", "by Sentinel"],
+)
+def test_clients_that_flask_session_takes_are_used(
+    emulator: Emulator, tmp_path: Path, client: redis.Redis
+) -> None:
+    app = bare_app(emulator, tmp_path, SESSION_TYPE="redis", SESSION_REDIS=client)
+    CentralAuth(app)
+    assert app.session_interface.client is client  # type: ignore[attr-defined]
+
+
+def test_client_that_was_put_in_place_by_hand_is_used(emulator: Emulator, tmp_path: Path) -> None:
+    """As docs/deployment.md does it for a Cluster, whatever the settings still say."""
+    client = LooksLikeRedis()
+    app = bare_app(emulator, tmp_path, SESSION_TYPE="redis", SESSION_REDIS=client)
+    interface = RedisSessionInterface(app, client=redis.Redis(port=1))
+    interface.client = client
+    app.session_interface = interface
+    CentralAuth(app)
+    assert app.session_interface.client is client  # type: ignore[attr-defined]
+
+
+def test_client_of_another_engine_is_nobodys_business(emulator: Emulator, tmp_path: Path) -> None:
+    CentralAuth(bare_app(emulator, tmp_path, SESSION_REDIS="redis://10.0.0.1/0"))
 
 
 def test_cachelib_and_a_shared_memcached_client_are_warned_of(

@@ -77,9 +77,10 @@ def _problems(app: Flask, **config: Any) -> list[str]:
     with pytest.raises(ConfigurationError) as refused:
         CentralAuth(app)
     assert "centralauth" not in app.extensions, "nothing is half set up"
-    heading, *problems = str(refused.value).splitlines()
-    assert heading == "The settings of CentralAuth need attention:"
-    return [problem.removeprefix("  - ") for problem in problems]
+    problems = list(refused.value.problems)
+    heading = "The settings of CentralAuth need attention:"
+    assert str(refused.value) == "\n  - ".join([heading, *problems])
+    return problems
 
 
 def test_every_documented_setting_exists_with_its_default(settings_of: Callable[..., Settings]) -> None:

@@ -30,11 +30,9 @@ def check_application(setup: Setup) -> Iterator[Finding]:
 
 def refused_settings(error: ConfigurationError) -> Iterator[Finding]:
     """Say what ``init_app`` refused, one finding per problem."""
-    said = error.message or str(error)
-    listed = [line.removeprefix("  - ") for line in said.splitlines() if line.startswith("  - ")]
-    for line in listed or [said]:
+    for said in error.problems or (str(error),):
         # "KEY: what is wrong. The fix."
-        wrong, _, fix = line.partition(". ")
+        wrong, _, fix = said.partition(". ")
         yield problem("settings", f"{wrong.removesuffix('.')}.", fix or "Correct it and start again.")
 
 
@@ -55,9 +53,10 @@ def _endpoints(setup: Setup) -> Finding:
     with setup.app.app_context():
         try:
             refuse_unusable_pages()
-        except ConfigurationError as problems:
-            said = str(problems).partition("attention: ")[2]
-            return problem("endpoints", said, "Write endpoints as 'flask routes' lists them.")
+        except ConfigurationError as refused:
+            return problem(
+                "endpoints", " ".join(refused.problems), "Write endpoints as 'flask routes' lists them."
+            )
     return ok("endpoints", "Every page that the settings name can be shown.")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
 from ada_url import URL
 from flask import Flask
+from joserfc import jwe
+from joserfc.jwk import OctKey
 from werkzeug import Request
 from werkzeug.test import EnvironBuilder
 
@@ -16,6 +19,7 @@ from flask_centralauth.access_token import is_of_an_emulator, is_well_formed
 from flask_centralauth.attempts import AttemptCookies
 from flask_centralauth.deadline import Reply
 from flask_centralauth.errors import CentralAuthError
+from flask_centralauth.id_token import IdToken, UnusableIdToken, read_id_token
 from flask_centralauth.redirects import origin_of, request_target, safe_return_to
 from flask_centralauth.replies import refusal
 from flask_centralauth.strict_json import UnusableJSON, loads_object
@@ -24,6 +28,7 @@ from flask_centralauth.visitor import visitor_of
 
 OWN: Final = "https://app.example"
 OTHER: Final = "https://other.example"
+SECRET: Final = "0123456789abcdef0123456789abcdef"
 
 
 def redirects(data: bytes) -> None:
@@ -75,7 +80,7 @@ def _cookies() -> AttemptCookies:
     app.config.update(
         SECRET_KEY="a secret key of the fuzzer, long enough",
         CENTRALAUTH_CLIENT_ID="fuzzed",
-        CENTRALAUTH_CLIENT_SECRET="0123456789abcdef0123456789abcdef",
+        CENTRALAUTH_CLIENT_SECRET=SECRET,
         CENTRALAUTH_CALLBACK_URL=f"{OWN}/api/auth/callback",
     )
     return AttemptCookies(config.load(app))
@@ -112,7 +117,31 @@ def token(data: bytes) -> None:
     assert not is_well_formed(text) or text.count(".") == 4
 
 
+def id_token(data: bytes) -> None:
+    """A token that we did not seal says nothing, and what is sealed says who it is or nothing."""
+    header = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    for text in (data.decode("latin-1"), f"{header}..AAAA.BBBB.CCCC"):
+        try:
+            _read_id_token(text)
+        except UnusableIdToken as problem:
+            assert str(problem).isprintable()
+        else:
+            raise AssertionError("nobody sealed this")
+    protected = {"alg": "dir", "enc": "A256GCM"}
+    sealed = jwe.encrypt_compact(protected, data or b" ", OctKey.import_key(SECRET))
+    try:
+        found = _read_id_token(sealed)
+    except UnusableIdToken:
+        return
+    assert found.user.id
+    assert found.expires > 0
+
+
+def _read_id_token(text: str) -> IdToken:
+    return read_id_token(text, text, secrets=[SECRET], client_id="fuzzed", issuer=OWN)
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (redirects, targets, user, error_body, attempt_cookie, visitor, token)
+    for target in (redirects, targets, user, error_body, attempt_cookie, visitor, token, id_token)
 }

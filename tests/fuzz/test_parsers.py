@@ -23,6 +23,8 @@ SEEDS: Final = (
     b"state;WyJ4IiwxXQ.signature",
     b"[2001:db8::1]:99;Mozilla/5.0",
     b"eyJhbGciOiJkaXIifQ..AAAA.BBBB.CCCC",
+    b'{"alg":"dir","enc":"A256GCM"}',
+    b'{"sessionId":"s","iat":1,"exp":99999999999,"user":{"id":"a","blocked":false}}',
 )
 _PIECES: Final = st.lists(st.sampled_from(SEEDS) | st.binary(max_size=12), max_size=4).map(b"".join)
 
