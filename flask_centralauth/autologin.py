@@ -26,7 +26,7 @@ from .sign_in import begin_login
 from .state import State
 
 if TYPE_CHECKING:
-    from .login_flow import Callback
+    from .callback import Callback
 
 
 def is_of_carried_login(state: State, request: Request) -> bool:

@@ -31,7 +31,7 @@ from .state import EXTENSION_KEY, State
 from .translations import N_, gettext
 
 if TYPE_CHECKING:
-    from .login_flow import Callback
+    from .callback import Callback
 
 log = logging.getLogger("flask_centralauth")
 

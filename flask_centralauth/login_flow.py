@@ -3,19 +3,17 @@
 Authlib makes state, PKCE challenge and authorization URL and exchanges the code; what it
 would keep in the session is a signed cookie per attempt here.
 
-Source: RFC 9700 §2.1 (state, PKCE), RFC 9207 (``iss``), "CentralAuth: login", "CentralAuth:
+Source: RFC 9700 §2.1 (state, PKCE), "CentralAuth: login", "CentralAuth:
 callback", "CentralAuth: verify".
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
 from flask import Response, after_this_request, current_app, g, request
@@ -23,13 +21,13 @@ from werkzeug.datastructures import MultiDict
 
 from .access_token import is_of_an_emulator
 from .attempts import AFFIRM, BY_MAIL, COOKIE_LOST, LOGIN, Attempt, AttemptCookies
+from .callback import Callback, read_callback
 from .client import CentralAuthClient, Tokens
 from .config import Settings
 from .errors import ConfigurationError, ErrorCode, LoginError
 from .login_words import encoded, words_of_today
 from .mail_address import is_address
 from .protocol import (
-    CALLBACK_ERROR_NAMES,
     LOGIN_PATH,
     THEME_KEYS,
     TRANSLATION_KEYS,
@@ -41,23 +39,7 @@ from .translations import gettext
 
 log = logging.getLogger("flask_centralauth")
 
-MAX_STATE: Final = 512
-MAX_CODE: Final = 2048
-MAX_PARAMETERS: Final = 20
 MAX_LOGIN_ADDRESS: Final = 2000
-
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_ERROR_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Callback:
-    """What a well-formed callback carries: a code, or an error."""
-
-    state: str = field(repr=False)
-    code: str | None = field(repr=False)
-    error: str | None
-    description: str | None = field(repr=False)
 
 
 class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib ships no types
@@ -178,26 +160,8 @@ class LoginFlow:
         return shared or self._attempts.new_state()
 
     def read(self, query: MultiDict[str, str]) -> Callback:
-        """Return the callback a query string carries.
-
-        :raises LoginError: a parameter is missing, empty, repeated or out of bounds.
-        """
-        # Not len(query): that counts one name ten thousand times as one.
-        if sum(map(len, query.listvalues())) > MAX_PARAMETERS or not _is_utf8(request.query_string):
-            raise LoginError(ErrorCode.STATE_INVALID, "too many parameters, or no UTF-8")
-        state = _single(query, "state", MAX_STATE, ErrorCode.STATE_INVALID)
-        code = _single(query, "code", MAX_CODE, ErrorCode.STATE_INVALID)
-        issuer = _single(query, "iss", MAX_CODE, ErrorCode.STATE_INVALID)
-        if state is None:
-            raise LoginError(ErrorCode.STATE_MISSING, "the callback has no state")
-        if issuer is not None and issuer != self._settings.base_url:
-            raise LoginError(ErrorCode.STATE_INVALID, "iss names another service")
-        error, description = _reported_error(query)
-        if error is None and code is None:
-            raise LoginError(ErrorCode.STATE_INVALID, "the callback has neither code nor error")
-        if error is not None and code is not None:
-            raise LoginError(ErrorCode.STATE_INVALID, "the callback has both code and error")
-        return Callback(state, code, error, description)
+        """Return the callback a query string or form carries; see `read_callback`."""
+        return read_callback(query, raw=request.query_string, issuer=self._settings.base_url)
 
     def attempt_of(self, callback: Callback) -> Attempt | None:
         """Return the attempt of this browser that vouches for a callback, if any."""
@@ -262,35 +226,6 @@ class LoginFlow:
 
     def _emulator_allowed(self) -> bool:
         return current_app.debug or current_app.testing or self._settings.base_is_loopback
-
-
-def _is_utf8(query: bytes) -> bool:
-    # Werkzeug leaves what it cannot decode as it is: a code "%ff" would look fine.
-    try:
-        unquote_to_bytes(query).decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _single(query: MultiDict[str, str], name: str, limit: int, code: ErrorCode) -> str | None:
-    """Return a parameter that may come once (OAuth 2.1 §4.1.2); an empty one is an error."""
-    values = query.getlist(name)
-    if not values:
-        return None
-    if len(values) > 1 or len(values[0]) > limit or not _VISIBLE.fullmatch(values[0]):
-        raise LoginError(code, f"the callback has an empty, repeated or malformed {name}")
-    return values[0]
-
-
-def _reported_error(query: MultiDict[str, str]) -> tuple[str | None, str | None]:
-    for name, description_name in CALLBACK_ERROR_NAMES:
-        if name in query:
-            names, descriptions = query.getlist(name), query.getlist(description_name)
-            if len(names) > 1 or len(descriptions) > 1 or not _ERROR_NAME.fullmatch(names[0]):
-                raise LoginError(ErrorCode.STATE_INVALID, f"the callback has a repeated or malformed {name}")
-            return names[0], descriptions[0] if descriptions else None
-    return None, None
 
 
 def _silence_authlib() -> None:

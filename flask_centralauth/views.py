@@ -29,7 +29,7 @@ from .state import EXTENSION_KEY, State, state_of
 from .user import User
 
 if TYPE_CHECKING:
-    from .login_flow import Callback
+    from .callback import Callback
 
 #: Bytes of what is posted to a route: a code, a state, a return path.
 MAX_FORM: Final = 32 * 1024
