@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 import flask_centralauth
 
 PACKAGE: Final = Path(flask_centralauth.__file__).parent
+ROOT: Final = Path(__file__).parent.parent
 
 #: A module imports nothing of a layer further down this list, directly or through others.
 LAYERS: Final = (
@@ -286,3 +289,37 @@ def test_the_package_has_the_names_it_lists_and_no_other() -> None:
     assert set(flask_centralauth.__all__) <= set(dir(flask_centralauth))
     with pytest.raises(AttributeError, match="'flask_centralauth' has no attribute 'Centralauth'"):
         getattr(flask_centralauth, "Centralauth")  # noqa: B009 (a type checker would not let it pass)
+
+
+def _drawings() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("drawings", ROOT / "docs" / "drawings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_module_has_its_row_in_the_picture() -> None:
+    drawn = [name for _title, names in _drawings().ROWS for name in names.split()]
+    packages = {name.partition(".")[0] for name in _of_the_extension()}
+    assert sorted(drawn) == sorted(packages), "change ROWS of docs/drawings.py and run it"
+
+
+def test_modules_import_from_their_row_of_the_picture_and_those_below() -> None:
+    ranks = {name: rank for rank, (_title, names) in enumerate(_drawings().ROWS) for name in names.split()}
+    upward = [
+        f"{module} imports {imported}"
+        for module in _of_the_extension()
+        for imported in _own_imports(module)
+        if imported
+        and not imported.startswith("emulator")
+        and ranks[imported.partition(".")[0]] < ranks[module.partition(".")[0]]
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("name", ["flow.svg", "modules.svg"])
+def test_pictures_are_as_drawn(name: str) -> None:
+    drawing = (ROOT / "docs" / "images" / name).read_text("utf-8")
+    assert drawing == _drawings().DRAWINGS[name](), "run: python docs/drawings.py"
