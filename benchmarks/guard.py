@@ -156,7 +156,7 @@ def memory(report: Report, emulator: Emulator, sessions: int) -> None:
 
 
 def main() -> int:
-    chosen = options("What auth_required costs a page.", turns=(3000, 300), sessions=(100_000, MAX_KNOWN * 2))
+    chosen = options("What auth_required costs a page.", turns=(3000, 300), sessions=(100_000, 5_000))
     logging.getLogger("flask_centralauth").setLevel(logging.ERROR)
     report = Report(
         "guard",

@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,12 +113,12 @@ def view(
         thread.join()
     phase.seconds, phase.cpu = time.monotonic() - started, time.process_time() - cpu
     phase.later_seconds = phase.seconds - settled
-    phase.unserved = _together(waiting)
+    phase.unserved = seconds_together(waiting)
     return phase
 
 
-def _together(waiting: list[tuple[float, float]]) -> float:
-    """The seconds that lie in as many intervals as there are threads."""
+def seconds_together(waiting: Iterable[tuple[float, float]]) -> float:
+    """The seconds that lie in as many of these intervals as there are threads."""
     edges = sorted([(began, 1) for began, _ in waiting] + [(ended, -1) for _, ended in waiting])
     found, open_now = 0.0, 0
     for (moment, step), (following, _) in itertools.pairwise([*edges, (0.0, 0)]):

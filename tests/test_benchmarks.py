@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import report as reports
 from benchmarks.all import names
+from benchmarks.page_views import THREADS, seconds_together
 from benchmarks.report import Report, options, spread
 from tests.documented_code import ROOT
 
@@ -106,6 +107,14 @@ def test_a_short_run_is_called_one(report: Report, generator: ModuleType, tmp_pa
 def test_a_spread_is_the_median_and_the_middle_half() -> None:
     assert spread([1.0, 2.0, 3.0, 4.0, 100.0]) == "3.0 [2.0 4.0]"
     assert spread([1234.5], 0) == "1,234"
+
+
+def test_nobody_is_served_while_every_thread_waits() -> None:
+    assert THREADS == 4
+    three = [(0.0, 5.0), (1.0, 4.0), (1.0, 9.0)]
+    assert seconds_together(three) == 0
+    assert seconds_together([*three, (0.5, 3.0), (3.5, 4.5)]) == 2.5
+    assert seconds_together([]) == 0
 
 
 def test_quick_chooses_small_sizes_that_can_be_overridden(monkeypatch: pytest.MonkeyPatch) -> None:
