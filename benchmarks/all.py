@@ -8,6 +8,7 @@ The exit status is 1 when one of them failed; the others still run.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,19 +28,29 @@ def names() -> list[str]:
     return sorted(path.stem for path in found if path.stem != Path(__file__).stem)
 
 
+def run(name: str, arguments: list[str]) -> int:
+    """Run one benchmark; return its exit status."""
+    process = subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=FOLDER.parent)
+    try:
+        return process.wait(LONGEST)
+    except subprocess.TimeoutExpired:
+        # As Ctrl-C does: it ends the servers it started.
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return 1
+
+
 def main() -> int:
     chosen = options("Runs every benchmark and writes the page.")
     arguments = ["--quick"] if chosen.quick else []
     failed = []
     for name in names():
         print(f"\n=== {name}", flush=True)
-        try:
-            status = subprocess.run(
-                [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=FOLDER.parent, timeout=LONGEST
-            ).returncode
-        except subprocess.TimeoutExpired:
-            status = LONGEST
-        if status:
+        if run(name, arguments):
             failed.append(name)
     page = subprocess.run([sys.executable, "docs/generate_benchmarks.py"], cwd=FOLDER.parent).returncode
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall gates hold")
