@@ -50,7 +50,7 @@ def fresh_process(way: str) -> dict[str, tuple[float, float]]:
     """Start an interpreter, and return what each step of it added."""
     with tempfile.TemporaryDirectory() as folder:
         said = subprocess.run(
-            [sys.executable, "-m", "benchmarks.started_app", way],
+            [sys.executable, "-c", f"from benchmarks.started_app import main; main({way!r})"],
             cwd=ROOT,
             env={**os.environ, **SETTINGS, "STARTED_INSTANCE": folder},
             stdout=subprocess.PIPE,

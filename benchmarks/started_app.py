@@ -1,6 +1,6 @@
-"""What `start` measures: a small application made in one of several ways, and when each step was done.
+"""What `start` measures: a small application, made in one of several ways, step by step.
 
-    python -m benchmarks.started_app 'Flask alone'       prints one line per step: name, CPU ms, KiB
+    main("Flask alone")                              prints one line per step: name, CPU ms, KiB
     gunicorn "benchmarks.started_app:application('Flask alone')"
 
 Imports nothing that is not there in every interpreter, before it counts.
@@ -115,7 +115,3 @@ def main(way: str) -> None:
     step("first page")
     if answers != ["200 OK"] or not body:
         raise RuntimeError(f"{answers} {body!r}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

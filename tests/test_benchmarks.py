@@ -124,3 +124,9 @@ def test_quick_chooses_small_sizes_that_can_be_overridden(monkeypatch: pytest.Mo
 
     assert chosen() == {"quick": False, "seconds": 12.0, "rounds": 3}
     assert chosen("--quick", "--rounds", "5") == {"quick": True, "seconds": 1.0, "rounds": 5}
+
+
+def test_all_runs_what_says_how_it_is_run() -> None:
+    for name in names():
+        text = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        assert f"\n    ./benchmarks/run {name} " in text, name
