@@ -6,16 +6,17 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
-from flask import request
+from flask import Flask, Response, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_centralauth import ConfigurationError, auth_required
+from flask_centralauth import CentralAuth, ConfigurationError, auth_required
 from flask_centralauth.redirects import safe_return_to
 
 from ..raw_http import PAGE_VISIT, ask
 from ..test_redirects import ALLOWLIST_BYPASSES, HOSTILE
 from .conftest import MakeTarget
+from .mail import add_mail_form
 from .marks import attack
 from .target import ALICE, EVIL, Target, assert_stays, origin, query_of
 
@@ -321,6 +322,89 @@ def test_any_value_at_every_sink(listing: Target, value: str) -> None:
             assert origin("http://localhost/", location) in {"http://localhost", listing.emulator.url, OTHER}
             for inner in query_of(location).get("return_to", []):
                 assert origin("http://localhost/", inner) in {"http://localhost", OTHER}
+
+
+#: Every one as a header can carry it, if at all.
+_IN_HEADERS: Final = [value for value in HOSTILE if value.isascii() and value.isprintable()]
+
+
+def _add_own_pages(app: Flask) -> None:
+    """What an application hands a `return_to` of its query on to."""
+    centralauth = CentralAuth()
+    add_mail_form(app)
+
+    @app.get("/go")
+    def go() -> Response:
+        return centralauth.login_redirect(return_to=request.args.get("return_to"))
+
+    @app.get("/framed")
+    def framed() -> str:
+        return str(centralauth.embed(return_to=request.args.get("return_to")))
+
+
+@attack(35)
+def test_open_redirect_through_views_of_the_applications_own(listing: Target) -> None:
+    _add_own_pages(listing.app)
+    for value in (*HOSTILE, *ALLOWLIST_BYPASSES):
+        framed = listing.get(f"/framed?{_encoded(value)}").text
+        assert 'src="/api/auth/login?embed=1"' in framed, ascii(value)
+        assert "evil" not in framed
+        page = listing.browser.get(f"{listing.url}/go?{_encoded(value)}")
+        assert page.url == f"{listing.url}/", ascii(value)
+    page = listing.browser.get(f"{listing.url}/go?return_to=/private")
+    assert page.path == "/private", "a good one counts"
+
+
+@attack(35)
+def test_open_redirect_through_a_mailed_link(listing: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_centralauth.mail_logins.MAILS_PER_CLIENT", 999)
+    monkeypatch.setattr("flask_centralauth.mail_logins.MAILS_PER_ADDRESS", 999)
+    listing.emulator.configure(mail_wait=0)
+    _add_own_pages(listing.app)
+    for value in (*HOSTILE[::4], *ALLOWLIST_BYPASSES):
+        form = f"{listing.url}/sign-in?{_encoded(value)}"
+        listing.browser.get(form)
+        listing.browser.submit(form, {"email": ALICE}, follow=False)
+        link = listing.emulator.mailbox.latest(ALICE).link
+        page = listing.browser.get(link)
+        assert page.url == f"{listing.url}/", ascii(value)
+
+
+@attack(38)
+def test_where_scripts_and_forms_are_sent(listing: Target) -> None:
+    client = listing.app.test_client(use_cookies=False)
+    for value in (*_IN_HEADERS, *ALLOWLIST_BYPASSES, f"{OTHER}/page"):
+        htmx = client.get("/private", headers={"HX-Request": "true", "HX-Current-URL": value})
+        form = client.post("/save", headers={**PAGE_VISIT, "Referer": value})
+        assert (htmx.status_code, form.status_code) == (401, 303), ascii(value)
+        for address in (htmx.headers["HX-Redirect"], (htmx.json or {})["loginUrl"], form.headers["Location"]):
+            assert urlsplit(address)._replace(query="").geturl() == "/api/auth/login", ascii(value)
+            for inner in query_of(address).get("return_to", []):
+                assert origin("http://localhost/", inner) == "http://localhost", ascii(value)
+                assert "evil" not in inner
+
+
+@attack(37)
+def test_open_redirect_at_use_another_account(listing: Target) -> None:
+    client = listing.app.test_client(use_cookies=False)
+    for value in (*HOSTILE, *ALLOWLIST_BYPASSES):
+        sent = {"sign_in_again": "1", "return_to": value.encode("utf-8", "surrogatepass")}
+        answer = client.post("/api/auth/logout", data=sent)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/api/auth/login"), ascii(value)
+
+
+@attack(35)
+def test_open_redirect_at_a_sign_in_page_of_ones_own(make_target: MakeTarget) -> None:
+    """It is told where to go on to, and may believe it."""
+    target = make_target(CENTRALAUTH_LOGIN_VIEW="sign_in")
+    target.app.add_url_rule("/sign-in", "sign_in", lambda: str(request.args.get("return_to")))
+    client = target.app.test_client(use_cookies=False)
+    for value in (*HOSTILE, *ALLOWLIST_BYPASSES):
+        for path in ("affirm", "logout"):
+            method = client.post if path == "logout" else client.get
+            again = {"sign_in_again": "1"} if path == "logout" else None
+            answer = method(f"/api/auth/{path}?{_encoded(value)}", headers=PAGE_VISIT, data=again)
+            assert answer.headers["Location"] == "/sign-in", ascii(value)
 
 
 @pytest.mark.parametrize(

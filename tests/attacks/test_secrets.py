@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,12 +16,14 @@ from flask.testing import FlaskClient
 from werkzeug.debug import DebuggedApplication
 from werkzeug.test import Client, TestResponse
 
-from flask_centralauth import CentralAuth, CentralAuthError, User
+from flask_centralauth import CentralAuth, CentralAuthError, User, auth_required
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.signals import login_failed, session_ended
 
+from ..browser_client import Browser
 from ..conftest import MakeApp
 from ..raw_http import PAGE_VISIT
+from .mail import add_mail_form
 from .marks import attack
 from .target import ALICE, query_of
 
@@ -181,6 +184,74 @@ def test_a_login_and_all_that_follows(watch: Watch, root_log: list[str]) -> None
     assert any("authlib" in line or "urllib3" in line for line in root_log), "the root logger is at DEBUG"
 
 
+@attack(76)
+def test_logins_by_mail(app: Flask, watch: Watch, emulator: Emulator) -> None:
+    add_mail_form(app)
+    emulator.configure(mail_wait=0)
+    other = app.test_client()
+    for client in (watch.client, other):
+        watch.seen.append(watch.client.post("/sign-in", data={"email": ALICE}).text)
+        mailbox = Browser(emulator, user=ALICE)
+        visit = {**PAGE_VISIT, "User-Agent": mailbox.user_agent}
+        location = mailbox.get(emulator.mailbox.latest(ALICE).link, follow=False).last.location
+        assert location is not None
+        answer = client.get(location[location.index("/api/") :], headers=visit)
+        assert answer.status_code == (303 if client is watch.client else 200)
+    # The page with the button holds what the button sends: it is for this browser only.
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+    assert set(fields) == {"code", "state", "form_token"}
+    forged = {**fields, "form_token": "sentinel-of-a-form-token"}
+    for data, status in ((forged, 400), (fields, 303)):
+        answer = other.post("/api/auth/confirm", data=data, headers=visit)
+        assert answer.status_code == status
+        watch.seen.append(answer.text)
+
+
+@attack(76)
+@pytest.mark.parametrize("activated", [False, True])
+def test_a_client_secret_that_is_replaced(
+    make_app: MakeApp, emulator: Emulator, root_log: list[str], activated: bool
+) -> None:
+    old, new = emulator.client_secret, "sentinel-of-the-new-secret-32-ch"
+    app = make_app(SECRET_KEY=SECRET_KEY, CENTRALAUTH_CLIENT_SECRETS=[new, old], CENTRALAUTH_USER_TTL=0)
+    client = Watch(emulator, app.test_client())
+    assert client.log_in().status_code == 303
+    client.visit("/private")
+    if activated:
+        emulator.service.rotate_secret()
+        emulator.service.activate_secret()
+        client.visit("/private")
+        client.visit(client.callback())
+    shown = [*root_log, *client.seen, *_reprs(app)]
+    for text in shown:
+        for secret in (old, new, *client.secrets()):
+            assert secret not in text, text[:300]
+
+
+@attack(76)
+@pytest.mark.parametrize("command", ["check", "check --json", "settings", "routes"])
+def test_commands(app: Flask, watch: Watch, command: str) -> None:
+    watch.log_in()
+    result = app.test_cli_runner().invoke(args=["centralauth", *command.split()])
+    assert len(result.output) > 100
+    watch.seen.append(result.output)
+
+
+@attack(76)
+def test_the_emulators_journal_and_dashboard(app: Flask, emulator: Emulator) -> None:
+    """What is shown of a conversation is for screens and tickets. A used state is worth nothing."""
+    client = Watch(emulator, app.test_client())
+    client.log_in()
+    emulator.fail("userinfo", error_code="sessionInvalid")
+    client.visit("/private")
+    states = {entry.query.get("state", "") for entry in emulator.requests}
+    for path in ("/", "/_emulator/requests", "/_emulator/sessions", "/_emulator/lint"):
+        shown = Browser(emulator).get(emulator.url + path)
+        assert shown.status == 200
+        for secret in client.secrets() - states:
+            assert secret not in shown.text, path
+
+
 FAILURES: Final[tuple[dict[str, Any], ...]] = (
     {"error_code": "sessionInvalid"},
     {"error_code": "noPermission"},
@@ -275,6 +346,40 @@ def test_the_debuggers_page(make_app: MakeApp, emulator: Emulator, root_log: lis
     for secret in watch.secrets() - {code, query_of(url)["state"][0]}:
         assert secret not in page
     assert emulator.client_secret not in page
+
+
+@attack(77)
+@pytest.mark.parametrize("guard", ["auth_required", "affirmed_within", "logout", "affirm"])
+def test_the_debuggers_page_of_somebody_who_is_in(
+    make_app: MakeApp, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    app = make_app(SECRET_KEY=SECRET_KEY, DEBUG=True, PROPAGATE_EXCEPTIONS=True, CENTRALAUTH_USER_TTL=0)
+
+    def fails(*_args: Any, **_options: Any) -> Any:
+        raise KeyError("a fault of the application")
+
+    app.add_url_rule("/auth_required", view_func=auth_required(fails), endpoint="plain")
+    affirmed = auth_required(affirmed_within=300)(fails)
+    app.add_url_rule("/affirmed_within", view_func=affirmed, endpoint="affirmed")
+    watch = Watch(emulator, app.test_client())
+    watch.log_in()
+    cookie = "; ".join(f"{c.key}={c.value}" for c in watch.client._cookies.values())  # type: ignore[union-attr]
+    if guard == "affirm":
+        monkeypatch.setattr(app.extensions["centralauth"].flow, "begin", fails)
+    elif guard == "logout":
+        monkeypatch.setattr(app.extensions["centralauth"].users, "forget", fails)
+    path = f"/api/auth/{guard}" if guard in ("logout", "affirm") else f"/{guard}"
+    headers = {"Cookie": cookie, "User-Agent": str(watch.client.environ_base.get("HTTP_USER_AGENT", ""))}
+    answer = Client(DebuggedApplication(app), use_cookies=False).open(
+        path,
+        method="POST" if guard == "logout" else "GET",
+        headers={**headers, **PAGE_VISIT},
+        environ_base={"REMOTE_ADDR": "127.0.0.1"},
+    )
+    page = answer.get_data(as_text=True)
+    assert "a fault of the application" in page
+    for secret in watch.secrets():
+        assert secret not in page
 
 
 @attack(77)
