@@ -190,14 +190,14 @@ class ConfigurationError(CentralAuthError):
     """The operator has to change a setting, here or at CentralAuth.
 
     Raised by ``init_app`` with every problem of the settings at once, and while
-    serving when CentralAuth refuses this application itself.
+    serving when CentralAuth refuses this application itself. ``problems`` has what is
+    wrong with each setting, "KEY: what is wrong. The fix."; it is empty for other causes.
     """
 
     code = 500
     family = "configuration"
     default_code = ErrorCode.MISSING_FIELDS
 
-    #: What is wrong with each setting: "KEY: what is wrong. The fix." Empty for other causes.
     problems: tuple[str, ...] = ()
 
     @classmethod

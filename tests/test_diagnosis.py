@@ -142,6 +142,22 @@ class TestSettings:
 
         assert "accounts" in only(check(app), "open-views", "problem")
 
+    def test_id_tokens_that_are_trusted(self, check: Check) -> None:
+        text = only(check(CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN=True), "local-id-token", "warning")
+        assert "CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN" in text
+
+    def test_every_problem_is_a_finding_of_its_own(self, configured: Callable[..., Flask]) -> None:
+        app = configured()
+        CentralAuth(app)
+        app.config.update(CENTRALAUTH_TIMEOUT=0, SESSION_TYPE="redis", SESSION_REDIS="redis://10.0.0.1")
+        answer = app.test_cli_runner().invoke(args=["centralauth", "check", "--json"])
+        findings = [one for one in json.loads(answer.stdout)["findings"] if one["check"] == "settings"]
+        assert [one["message"].partition(":")[0] for one in findings] == [
+            "CENTRALAUTH_TIMEOUT",
+            "SESSION_REDIS",
+        ]
+        assert findings[1]["fix"].startswith("Write redis.Redis.from_url(...)")
+
     def test_settings_that_were_changed_after_the_start(
         self, check: Check, configured: Callable[..., Flask]
     ) -> None:
