@@ -128,6 +128,17 @@ def test_guest_in_a_frame_signs_in_in_the_whole_window_and_comes_back(
     page.frame_locator("iframe").get_by_text("alice@example.com").wait_for()
 
 
+def test_page_for_a_guest_is_not_shown_where_another_origin_frames_the_page_around_it(
+    chromium_page: Page, server: LiveServer, live_server: RunServer, app: Flask
+) -> None:
+    page, hostile = chromium_page, live_server(app).url
+    with page.expect_response(f"{server.url}/private") as framed:
+        page.goto(f"{hostile}/hostile?victim={server.url}/board")
+    assert framed.value.status == 401
+    page.frame_locator("iframe").get_by_role("heading", name="Board").wait_for()
+    page.frames[2].wait_for_url("chrome-error://**")
+
+
 def test_session_is_none_of_a_frame_on_another_site(
     chromium_page: Page, server: LiveServer, live_server: RunServer, app: Flask
 ) -> None:
