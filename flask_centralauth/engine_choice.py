@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from flask import Flask
+
 from .engines import CachelibEngine, EmbeddedEngine, Engine, MemcachedEngine, RedisEngine, SQLAlchemyEngine
 from .errors import ConfigurationError
 
@@ -22,6 +24,27 @@ _STORAGE: Final = (
     "_upsert_session",
     "_delete_session",
 )
+
+
+#: Which extra brings what Flask-Session does not find; for memcached it tries several and names none.
+_EXTRAS: Final = {"redis": "redis", "flask_sqlalchemy": "sqlalchemy", None: "memcached"}
+
+
+def set_up_flask_session(app: Flask) -> None:
+    """Let Flask-Session read its settings.
+
+    :raises ConfigurationError: the client of the store is not installed.
+    """
+    from flask_session import Session
+
+    try:
+        Session(app)
+    except ImportError as missing:
+        extra = _EXTRAS.get(missing.name)
+        package = f"flask_centralauth[{extra}]" if extra else missing.name
+        raise ConfigurationError(
+            message=f"SESSION_TYPE needs a package that is not installed ({missing}). pip install '{package}'"
+        ) from None
 
 
 def engine_of(session_interface: Any) -> Engine:

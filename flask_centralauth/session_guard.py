@@ -23,7 +23,7 @@ from flask import Flask, Request, Response, current_app
 from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
 
 from .config import Settings, prepare_flask_session, use_embedded_engine
-from .engine_choice import engine_of
+from .engine_choice import engine_of, set_up_flask_session
 from .engines import EmbeddedEngine, Engine
 from .errors import ErrorCode, ServiceUnavailable
 from .session_cookie import SessionCookie
@@ -244,11 +244,9 @@ def guard_session(app: Flask, settings: Settings) -> SessionGuard:
     :raises ConfigurationError: the application keeps its sessions where logins cannot be.
     """
     if type(app.session_interface) is SecureCookieSessionInterface:
-        from flask_session import Session
-
         if prepare_flask_session(app, settings):
             use_embedded_engine(app, EmbeddedEngine(Path(app.instance_path) / EMBEDDED_FILE))
-        Session(app)
+        set_up_flask_session(app)
     interface: Any = app.session_interface
     with app.app_context():
         guard = SessionGuard(

@@ -47,12 +47,15 @@ class RedisClusterNode(RedisServer):
     def start(self) -> None:
         super().start()
         with redis.Redis(host=HOST, port=self.port) as node:
-            info: Any = node.execute_command("CLUSTER INFO")
-            if info["cluster_slots_assigned"] != "16384":
+            if _cluster_info(node)["cluster_slots_assigned"] != "16384":
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
             # For two seconds after its start a node answers CLUSTERDOWN; older clients give up earlier.
             deadline = time.monotonic() + READY_WITHIN
-            while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            while _cluster_info(node)["cluster_state"] != "ok":
                 if time.monotonic() > deadline:
                     raise RuntimeError("the cluster of one node does not come up")
                 time.sleep(0.05)
+
+
+def _cluster_info(node: Any) -> dict[str, str]:
+    return dict(node.execute_command("CLUSTER INFO"))
