@@ -114,6 +114,21 @@ class TestFlaskLogin:
         assert answer.status == 401
         assert answer.json()["errorCode"] == "tokenMissing"
 
+    def test_outage_is_no_reason_to_sign_in(
+        self, recipe: Recipe, live_server: RunServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FLASK_CENTRALAUTH_USER_TTL", "0")
+        monkeypatch.setenv("FLASK_CENTRALAUTH_STALE_GRACE", "0")
+        server = live_server(recipe("flask_login_bridge").create_app())
+        browser = Browser(emulator)
+        browser.get(f"{server.url}/profile")
+        emulator.fail("userinfo", status=503)
+        assert browser.get(f"{server.url}/profile").status == 503
+
+    def test_page_of_a_person_is_in_no_cache(self, server: LiveServer, emulator: Emulator) -> None:
+        page = Browser(emulator).get(f"{server.url}/profile")
+        assert page.headers["Cache-Control"] == "no-store"
+
     def test_signing_out_counts_at_once(self, server: LiveServer, emulator: Emulator) -> None:
         browser = Browser(emulator)
         browser.get(f"{server.url}/profile")

@@ -6,11 +6,11 @@ answer, and signing out, or being signed out by CentralAuth, counts at once.
 
 from __future__ import annotations
 
-from flask import Flask, Request
+from flask import Flask, Request, Response, after_this_request
 from flask_login import LoginManager, UserMixin, login_required
 from flask_login import current_user as flask_login_user
 
-from flask_centralauth import CentralAuth, SessionError, User, current_user
+from flask_centralauth import CentralAuth, PermissionDenied, User, auth_required, current_user
 
 centralauth = CentralAuth()
 login_manager = LoginManager()
@@ -29,13 +29,23 @@ class Account(UserMixin):  # type: ignore[misc]
 @login_manager.request_loader
 def load_account(_request: Request) -> Account | None:
     """Return who is signed in with CentralAuth."""
-    return Account(current_user) if current_user.is_authenticated else None
+    if not current_user.is_authenticated:
+        return None
+    after_this_request(keep_private)
+    return Account(current_user)
+
+
+def keep_private(response: Response) -> Response:
+    """Let no cache, and no back button after signing out, show what was made for one person."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 @login_manager.unauthorized_handler
+@auth_required
 def sign_in_first() -> None:
-    """Send people to login and back, and answer programs with 401."""
-    raise SessionError("tokenMissing")
+    """Send people to login and back, answer programs with 401, and all with 503 in an outage."""
+    raise PermissionDenied()  # signed in with CentralAuth, but not with Flask-Login
 
 
 def create_app() -> Flask:
