@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -235,6 +236,12 @@ def test_modules_are_read_in_one_sitting() -> None:
     lines = {name: len(_path(name).read_text("utf-8").splitlines()) for name in _modules()}
     long = {name: count for name, count in lines.items() if count > MODULE_LINES}
     assert long.keys() == LONG_MODULES.keys(), long
+
+
+def test_what_coverage_leaves_out_is_explained() -> None:
+    lines = [line for name in _modules() for line in _path(name).read_text("utf-8").splitlines()]
+    left_out = [line for line in lines if "# pragma: no " in line]
+    assert [line for line in left_out if not re.search(r"# pragma: no (cover|branch) - \w+ \w+", line)] == []
 
 
 def test_functions_are_short() -> None:
