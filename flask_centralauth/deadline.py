@@ -62,7 +62,7 @@ def _connected(connection: HTTPConnection) -> socket.socket:
     :raises OSError: none did; a refused connection was tried twice.
     """
     addresses = _addresses(connection.host.strip("[]"), connection.port)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS + 1):  # pragma: no branch - the last attempt ends it, or raises
         try:
             opened = _connected_to_any(addresses)
         except ConnectionRefusedError:
@@ -231,7 +231,9 @@ class Transport:
         # A connection inherited through fork() delivers other requests' replies.
         if self._session is None or self._owner != os.getpid():
             with self._lock:
-                if self._session is None or self._owner != os.getpid():
+                if (
+                    self._session is None or self._owner != os.getpid()
+                ):  # pragma: no branch - else made meanwhile
                     self._session, self._owner = _new_session(), os.getpid()
         return self._session
 

@@ -113,7 +113,7 @@ class LoginStore:
             # Of before: a `logout_user` that came meanwhile ends this too, at its first page view.
             login = replace(login, affirmed=affirmed, generation=previous.generation, version=())
         key = self._key("login", login.login_id)
-        if not self._engine.add(key, encode(record), self._ttl(login)):
+        if not self._engine.add(key, encode(record), self._ttl(login)):  # pragma: no cover - the key is new
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
         if session.get(SESSION_KEY) is not None and (previous is None or previous.user_id != user.id):
             session.clear()

@@ -60,8 +60,7 @@ def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch, *, host_matc
 
 
 def _forget_host(_endpoint: str | None, values: dict[str, Any] | None) -> None:
-    if values is not None:
-        values.pop(_HOST, None)
+    (values or {}).pop(_HOST, None)
 
 
 def _stay_on_host(endpoint: str, values: dict[str, Any]) -> None:

@@ -219,6 +219,20 @@ def test_a_stolen_code_in_ones_own_login(
     assert _is_nobody(mallory, server)
 
 
+def test_a_callback_that_comes_twice_leads_to_its_page(
+    server: LiveServer, browser: Browser, emulator: Emulator, started: Callable[..., str]
+) -> None:
+    """A second click, with the attempt's cookie still there."""
+    callback = started("/private?tab=1")
+    attempts = [cookie for cookie in browser.cookies if "centralauth_" in cookie.name]
+    browser.get(callback)
+    for cookie in attempts:
+        browser.cookies.store(server.url, f"{cookie.name}={cookie.value}; Path=/")
+    page = browser.get(callback)
+    assert (page.path, page.text) == ("/private?tab=1", "alice@example.com")
+    assert emulator.requests.count("verify") == 1
+
+
 def test_a_slow_mail(
     server: LiveServer, browser: Browser, emulator: Emulator, later: Callable[[float], None]
 ) -> None:
@@ -511,6 +525,16 @@ def test_a_hook_may_refuse(
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_a_hook_may_answer_with_any_other_http_error(
+    hooked: tuple[Flask, CentralAuth], live_server: RunServer, browser: Browser
+) -> None:
+    app, centralauth = hooked
+    centralauth.on_login(lambda _user: abort(451))
+    server = live_server(app)
+    assert browser.get(f"{server.url}/private").status == 451
+    assert _is_nobody(browser, server)
 
 
 def test_a_hook_that_breaks_logs_nobody_in(

@@ -458,6 +458,10 @@ class TestCentralAuth:
         found = check()
         assert found["credentials"].level == "unknown"
 
+    def test_a_refused_domain_says_nothing_against_the_secret(self, check: Check, emulator: Emulator) -> None:
+        emulator.fail("userinfo", error_code="domainInvalid")
+        assert "credentials" not in check()
+
     def test_the_callback_is_not_on_the_whitelist(self, check: Check, emulator: Emulator) -> None:
         emulator.configure(whitelist=["https://other.example"])
         text = only(check(), "whitelist", "problem")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +15,7 @@ from flask import Flask, request
 
 from flask_centralauth import CentralAuth
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.session_guard import EMBEDDED_FILE
 
 from .browser_client import Browser
 from .conftest import LiveServer, MakeApp, RunServer
@@ -94,6 +98,50 @@ def test_outage_is_told(browser: Browser, server: LiveServer, emulator: Emulator
     emulator.fail("authenticate_direct", status=503)
     browser.get(f"{server.url}/sign-in")
     assert browser.submit("/sign-in", {"email": "alice@example.com"}).status == 503
+
+
+def test_mistake_in_the_set_up_is_told(browser: Browser, server: LiveServer, emulator: Emulator) -> None:
+    emulator.fail("authenticate_direct", error_code="organizationIdMissing")
+    browser.get(f"{server.url}/sign-in")
+    assert browser.submit("/sign-in", {"email": "alice@example.com"}).status == 500
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked"),
+    [("2999-01-01T00:00:00Z", 1), ("2001-01-01T00:00:00Z", 2), ("soon", 2), (5, 2), (None, 2)],
+)
+def test_nobody_waits_for_a_date_that_is_over_or_none(
+    browser: Browser, server: LiveServer, emulator: Emulator, allowed: object, asked: int
+) -> None:
+    emulator.fail("authenticate_direct", patch={"allowedDate": allowed})
+    ask(browser, server)
+    emulator.clock.advance(60)
+    assert ask(browser, server) == "Look into your mailbox."
+    assert calls(emulator, "authenticate_direct") == asked
+
+
+def test_visitor_without_an_address_can_ask(
+    app: Flask, browser: Browser, live_server: RunServer, emulator: Emulator
+) -> None:
+    """Behind a Unix socket there is none."""
+    inner = app.wsgi_app
+    app.wsgi_app = lambda environ, start: inner({**environ, "REMOTE_ADDR": ""}, start)  # type: ignore[method-assign]
+    assert ask(browser, live_server(app)) == "Look into your mailbox."
+    assert emulator.mailbox.latest().to == "alice@example.com"
+
+
+@pytest.mark.parametrize("record", [b"rubbish", b'{"address": "a@example.com"}'])
+def test_damaged_record_of_a_waiting_login_logs_nobody_in(
+    app: Flask, browser: Browser, server: LiveServer, emulator: Emulator, record: bytes
+) -> None:
+    ask(browser, server)
+    with closing(sqlite3.connect(Path(app.instance_path) / EMBEDDED_FILE)) as store, store:
+        damaged = "UPDATE entries SET value = ? WHERE key LIKE '%:mail_waiting:%'"
+        assert store.execute(damaged, (record,)).rowcount == 1
+    elsewhere = Browser(emulator, user=None)
+    page = elsewhere.get(emulator.mailbox.latest().link)
+    assert (page.status, "Your browser did not keep our cookie" in page.text) == (400, True)
+    assert calls(emulator, "verify") == 0
 
 
 @pytest.mark.parametrize("address", ["", "alice", "a@b@c", "alice@example.com\n", "x" * 250 + "@example.com"])

@@ -145,6 +145,30 @@ assert store.get_many("of-child") == [b"value"]
     )
 
 
+def test_a_new_file_is_waited_for(store: EmbeddedStore, path: Path) -> None:
+    """Of several workers that start at once, one makes the file and the others find it locked."""
+    path.parent.mkdir()
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as first,
+        ThreadPoolExecutor(1) as second,
+    ):
+        first.execute("BEGIN EXCLUSIVE")
+        writing = second.submit(store.put, "key", b"value", LONG)
+        with pytest.raises(TimeoutError):
+            writing.result(timeout=0.2)
+        first.execute("ROLLBACK")
+        writing.result()
+    assert store.get_many("key") == [b"value"]
+
+
+def test_a_new_file_is_not_waited_for_forever(store: EmbeddedStore, path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        first.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError):
+            store.put("key", b"value", LONG)
+
+
 def test_a_file_that_somebody_holds_costs_a_second(
     make_app: MakeApp, live_server: RunServer, browser: Browser, tmp_path: Path
 ) -> None:

@@ -220,7 +220,7 @@ def test_an_application_that_matches_hosts(
     for host in ("app.example", "admin.example"):
         view = auth_required(lambda host=host: f"{host} {current_user.email}")
         app.add_url_rule("/private", host, view, host=host)
-    app.add_url_rule("/", "index", lambda: "public", host="app.example")
+    app.add_url_rule("/", "index", lambda: f"public {url_for('index')}", host="app.example")
     server = live_server(app)
     for host in ("app.example", "admin.example"):
         browser.routes[f"http://{host}"] = server.url
@@ -230,7 +230,8 @@ def test_an_application_that_matches_hosts(
         assert redirect_uri == f"http://{host}/api/auth/callback"
         assert browser.fetch("/api/auth/user").json()["email"] == "alice@example.com"
     page = browser.get("http://app.example/api/auth/logout")
-    assert browser.submit(page.forms[0]).url == "http://app.example/"
+    home = browser.submit(page.forms[0])
+    assert (home.url, home.text) == ("http://app.example/", "public /")
     assert len(browser.get("http://admin.example/private").hops) == 1, "cookies are a host's own"
 
 

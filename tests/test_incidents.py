@@ -21,6 +21,7 @@ from flask_centralauth import (
 from flask_centralauth.signals import login_failed, session_ended
 
 from .error_site import MakeSite, Site, assert_is_json_error
+from .raw_http import ask
 
 pytest_plugins = ("tests.error_fixtures",)
 
@@ -48,6 +49,17 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
 def shown_id(page_text: str) -> str:
     (shown,) = re.findall(r"<code>([0-9a-f]{10})</code>", page_text)
     return str(shown)
+
+
+def test_callback_url_that_no_host_allows_is_told_in_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A container's name with an underscore is no host: the page says what is wrong, and does not break."""
+    site.app.extensions["errors to raise"].append(ConfigurationError("domainInvalid"))
+    assert ask(f"{site.url}/raise", headers={"Host": "my_app"}).status == 500
+
+    (record,) = incidents(caplog)
+    assert "The callback URL sent was not known" in record.getMessage()
 
 
 # The id

@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from flask_centralauth import ServiceUnavailable
 from flask_centralauth.breaker import Breaker
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.single_flight import SingleFlight
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, at_once, ended_sessions
@@ -168,11 +171,27 @@ def test_an_application_starts_without_centralauth(
     assert client.get("/api/auth/login").status_code == 302
 
 
+def test_a_parallel_check_is_waited_for_no_longer_than_a_call_may_take() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+    began, over = threading.Event(), threading.Event()
+
+    def work() -> str:
+        began.set()
+        over.wait(10)
+        return "late"
+
+    with ThreadPoolExecutor(1) as pool:
+        leading = pool.submit(flights.run, "key", work, timeout=10)
+        began.wait(10)
+        with pytest.raises(ServiceUnavailable):
+            flights.run("key", work, timeout=0.05)
+        over.set()
+        assert leading.result() == "late"
+
+
 def test_a_process_that_forks_during_a_check_does_not_wait_for_it(site: CheckedSite) -> None:
     """What a parent was doing when it forked never ends in the child."""
-    from flask_centralauth import single_flight
-
-    flights: single_flight.SingleFlight[str] = single_flight.SingleFlight()
+    flights: SingleFlight[str] = SingleFlight()
     began, over = threading.Event(), threading.Event()
 
     def work() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -107,6 +109,18 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str]] = {
 
 def is_out(site: Site) -> bool:
     return not site.signed_in() and site.peek() == {"flashes": [], "keys": []}
+
+
+def test_login_ends_at_expires_at_where_there_is_no_expires_in(
+    site: Site, later: Callable[[float], None]
+) -> None:
+    end = datetime.now(timezone.utc) + timedelta(seconds=600)
+    site.emulator.fail("verify", patch={"expires_in": None, "expires_at": end.isoformat()})
+    site.log_in()
+    later(540)
+    assert site.signed_in()
+    later(660)
+    assert not site.signed_in()
 
 
 @pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE)

@@ -21,8 +21,8 @@ from tests.conftest import RunServer
 from .application import Application
 from .conftest import MakeWorker
 from .link import Link
-from .servers import Server
-from .store_engines import SERVERS, WAIT, StoreEngine, on_server, server_of
+from .servers import RedisServer, Server
+from .store_engines import SERVERS, WAIT, StoreEngine, on_server, redis_client, redis_engine, server_of
 from .test_logins_on_engines import sid_of, start_login
 
 #: One answer that did not come, and a busy machine.
@@ -216,3 +216,28 @@ def test_nothing_in_the_store_is_unpickled(
     other = live_server(make_worker(engine).app).url
     assert browser.fetch(f"{other}/api").status == 401
     assert not trace.exists()
+
+
+def test_news_that_cannot_be_read_is_asked_for_again(
+    redis_server: RedisServer, make_worker: MakeWorker, live_server: RunServer, browser: Browser
+) -> None:
+    """Sessions can be read, what has ended cannot: nobody is served from memory meanwhile."""
+    engine = redis_engine(redis_server)
+    worker = make_worker(engine)
+    url = live_server(worker.app).url
+    browser.get(f"{url}/private")
+    with redis_client(redis_server) as administrator:
+        administrator.execute_command("ACL", "SETUSER", "default", "-mget")
+        try:
+            worker.app.extensions["centralauth"].users.expect_news()
+            assert [browser.fetch(f"{url}/api").status for _ in range(2)] == [503, 503]
+        finally:
+            administrator.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert browser.fetch(f"{url}/api").status == 200
+    engine.close()
+
+
+def test_callback_of_somebody_else_is_a_page_without_the_store(deployment: Deployment) -> None:
+    deployment.link.cut()
+    page = Browser().get(f"{deployment.url}/api/auth/callback?state=forged&error=genericError")
+    assert (page.status, "This sign-in cannot be finished here" in page.text) == (400, True)
