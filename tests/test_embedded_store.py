@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -145,28 +145,30 @@ assert store.get_many("of-child") == [b"value"]
     )
 
 
-def test_a_new_file_is_waited_for(store: EmbeddedStore, path: Path) -> None:
-    """Of several workers that start at once, one makes the file and the others find it locked."""
+@pytest.fixture
+def being_made(path: Path) -> Iterator[sqlite3.Connection]:
+    """The connection of another worker, in the middle of making the file."""
     path.parent.mkdir()
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as first,
-        ThreadPoolExecutor(1) as second,
-    ):
-        first.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE begun (key TEXT)")
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_a_new_file_is_waited_for(store: EmbeddedStore, being_made: sqlite3.Connection) -> None:
+    """Of several workers that start at once, one makes the file and the others find it locked."""
+    with ThreadPoolExecutor(1) as second:
         writing = second.submit(store.put, "key", b"value", LONG)
-        with pytest.raises(TimeoutError):
-            writing.result(timeout=0.2)
-        first.execute("ROLLBACK")
+        assert wait([writing], timeout=0.2).not_done
+        being_made.execute("ROLLBACK")
         writing.result()
     assert store.get_many("key") == [b"value"]
 
 
-def test_a_new_file_is_not_waited_for_forever(store: EmbeddedStore, path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path, isolation_level=None)) as first:
-        first.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(sqlite3.OperationalError):
-            store.put("key", b"value", LONG)
+@pytest.mark.usefixtures("being_made")
+def test_a_new_file_is_not_waited_for_forever(store: EmbeddedStore) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        store.put("key", b"value", LONG)
 
 
 def test_a_file_that_somebody_holds_costs_a_second(
