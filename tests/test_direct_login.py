@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,6 +21,9 @@ from flask_centralauth.session_guard import EMBEDDED_FILE
 
 from .browser_client import Browser
 from .conftest import LiveServer, MakeApp, RunServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
 
@@ -124,9 +129,11 @@ def test_visitor_without_an_address_can_ask(
     app: Flask, browser: Browser, live_server: RunServer, emulator: Emulator
 ) -> None:
     """Behind a Unix socket there is none."""
-    inner = app.wsgi_app
-    app.wsgi_app = lambda environ, start: inner({**environ, "REMOTE_ADDR": ""}, start)  # type: ignore[method-assign]
-    assert ask(browser, live_server(app)) == "Look into your mailbox."
+
+    def behind_a_socket(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        return app({**environ, "REMOTE_ADDR": ""}, start)
+
+    assert ask(browser, live_server(behind_a_socket)) == "Look into your mailbox."
     assert emulator.mailbox.latest().to == "alice@example.com"
 
 
