@@ -21,6 +21,7 @@ from flask_centralauth.session_guard import EMBEDDED_FILE
 from ..conftest import MakeApp
 from ..raw_http import PAGE_VISIT
 from .target import ALICE, query_of
+from .test_secrets_upstream import BODIES as HOSTILE_BODIES
 
 FUZZ: Final = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -151,6 +152,14 @@ _JSON: Final = st.recursive(
     max_leaves=8,
 )
 BODIES: Final = st.one_of(
+    # One of the hostile ones as it is, or with something in it changed.
+    st.sampled_from([body for body in HOSTILE_BODIES.values() if len(body) < 10_000]),
+    st.builds(
+        lambda body, at, put: body[: at % (len(body) + 1)] + put + body[at % (len(body) + 1) + len(put) :],
+        st.sampled_from([body for body in HOSTILE_BODIES.values() if len(body) < 200]),
+        st.integers(0, 200),
+        st.binary(max_size=3),
+    ),
     st.binary(max_size=60),
     st.dictionaries(_MEMBERS, _JSON, max_size=6).map(lambda value: json.dumps(value).encode()),
     st.text(alphabet='{}[]":,0123456789.eE+-nulltruefalse\\ud8', max_size=40).map(str.encode),
