@@ -33,7 +33,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("CentralAuth", "client replies client_secrets deadline breaker single_flight"),
     (
         "The store",
-        "login_store login_record mail_logins session_guard session_cookie session_encoding "
+        "login_store login_record mail_logins session_guard session_choice session_cookie session_encoding "
         "engines engine_choice",
     ),
     (

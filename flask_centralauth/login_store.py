@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import time
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
@@ -75,6 +76,7 @@ class LoginStore:
         )
         # Two applications on one store or one host do not take each other's logins.
         self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
+        guard.holds_login = self._is_own
 
     def claim(self, state: str, lifetime: int) -> bool:
         """Mark a callback as used; False when it was used before, in any worker."""
@@ -172,7 +174,7 @@ class LoginStore:
         if claimed is None:
             require_store(session)
             return None
-        if not isinstance(claimed, dict) or claimed.get("app") != self._application:
+        if not self._is_own(session):
             return None
         try:
             login = Login(
@@ -182,6 +184,10 @@ class LoginStore:
             return login if login.until is None or time.time() < login.until else None
         except (KeyError, TypeError, ValueError):
             return None
+
+    def _is_own(self, content: Mapping[str, Any]) -> bool:
+        claimed = content.get(SESSION_KEY)
+        return isinstance(claimed, dict) and claimed.get("app") == self._application
 
     def live(self, login: Login) -> Record | None:
         """Return the record of a login, or None when the login is over."""

@@ -12,6 +12,9 @@ from itsdangerous import BadSignature, Signer
 #: Store clients raise on other keys; whoever sends such an id is simply nobody.
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_=.-]{1,160}")
 
+#: So many cookies of one name are looked at.
+MAX_SESSIONS: Final = 4
+
 
 class SessionCookie:
     """Reads, sets and removes the cookie of a Flask-Session interface."""
@@ -19,9 +22,13 @@ class SessionCookie:
     def __init__(self, interface: Any) -> None:
         self._interface = interface
 
-    def read(self, app: Flask, request: Request) -> str | None:
-        """Return the session id a browser sent, or None when it is none."""
-        value = request.cookies.get(self._interface.get_cookie_name(app), "")
+    def read(self, app: Flask, request: Request) -> list[str]:
+        """Return the session ids a browser sent: one, none, or one of ours and one of somebody else's."""
+        values = request.cookies.getlist(self._interface.get_cookie_name(app))[:MAX_SESSIONS]
+        found = (self._read(app, value) for value in values)
+        return list(dict.fromkeys(sid for sid in found if sid is not None))
+
+    def _read(self, app: Flask, value: str) -> str | None:
         if not _SESSION_ID.fullmatch(value):
             return None
         if not self._interface.use_signer:

@@ -16,6 +16,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from .config import Settings, prepare_flask_session, use_embedded_engine
 from .engine_choice import engine_of, set_up_flask_session
 from .engines import EmbeddedEngine, Engine
 from .errors import ErrorCode, ServiceUnavailable
+from .session_choice import choose
 from .session_cookie import SessionCookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
 
@@ -66,27 +68,36 @@ class SessionGuard(SessionInterface):
         self._encoding = SessionEncoding(inner.serializer)
         self._extended: dict[str, float] = {}
         self._lock = threading.Lock()
+        #: Says whether somebody is logged in with a session, as far as its content tells.
+        self.holds_login: Callable[[Mapping[str, Any]], bool] = lambda _content: False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        sid = self._cookie.read(app, request)
-        if sid is None:
+        sids = self._cookie.read(app, request)
+        if not sids:
             return self._session()
         try:
-            (found,) = self.engine.get_many(self._key(sid))
+            found = self.engine.get_many(*map(self._key, sids))
+            opened = [
+                self._open(sid, value) for sid, value in zip(sids, found, strict=True) if value is not None
+            ]
+            chosen, ended = choose([session for session in opened if session is not None], self.holds_login)
+            for session in ended:
+                self.discard(session)
         except ServiceUnavailable as failure:
             return UnavailableSession(failure)
-        if found is None:
-            # Never under the id that came: it may be of an attacker's choice (session fixation).
-            return self._session()
+        # Never under an id that is not known: it may be of an attacker's choice (session fixation).
+        return self._session() if chosen is None else chosen
+
+    def _open(self, sid: str, value: bytes) -> SessionMixin | None:
         try:
-            content, stored = self._encoding.decode(found, sid)
+            content, stored = self._encoding.decode(value, sid)
         except CorruptSessionError:
             log.error("A session record could not be decoded; its visitor is signed out.")
             self._drop_corrupt(sid)
-            return self._session()
+            return None
         opened: Any = self.inner.session_class(content, sid=sid)
         opened.centralauth = stored
         return opened  # type: ignore[no-any-return]

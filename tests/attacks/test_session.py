@@ -64,6 +64,42 @@ def test_session_fixation(make_target: MakeTarget) -> None:
     assert not [key for key, _value, _expires in _rows(target.app) if fixed in key]
 
 
+@attack(16)
+@pytest.mark.parametrize("first", ["attacker", "victim"])
+def test_cookie_tossing_of_the_attackers_session(target: Target, first: str) -> None:
+    """A sibling domain sets it for a longer path, so that browsers send it before the victim's own."""
+    attacker = target.log_in(target.person(BOB))
+    victim = target.log_in()
+    both = [target.cookie(attacker), target.cookie(victim)]
+    cookie = "; ".join(f"session={sid}" for sid in (both if first == "attacker" else both[::-1]))
+    headers = {"Cookie": cookie, "User-Agent": victim.user_agent}
+    assert ask(f"{target.url}/api/data", headers=headers).status == 401, "neither counts"
+    assert target.who(attacker) is None
+    assert target.who(victim) is None
+    target.log_in(victim)
+    again = {**headers, "Cookie": f"session={both[0]}; session={target.cookie(victim)}"}
+    assert ask(f"{target.url}/api/data", headers=again).json() == {"email": ALICE}, "a new login does"
+
+
+@attack(16)
+def test_cookie_tossing_of_other_sessions(target: Target) -> None:
+    """What nobody is logged in with, and what is not known at all, does not stand before a login."""
+
+    @target.app.get("/cart")
+    def cart() -> str:
+        session["cart"] = "of the attacker"
+        return "in the cart"
+
+    victim = target.log_in()
+    started = ask(f"{target.url}/cart")
+    anonymous = str(started.headers["Set-Cookie"]).partition(";")[0]
+    own = f"session={target.cookie(victim)}"
+    for planted in (anonymous, "session=unknown", f"session={'x' * 43}", "session=", *["session=a"] * 2):
+        for cookie in (f"{planted}; {own}", f"{own}; {planted}"):
+            headers = {"Cookie": cookie, "User-Agent": victim.user_agent}
+            assert ask(f"{target.url}/api/data", headers=headers).json() == {"email": ALICE}, cookie
+
+
 @attack(23, "An id the store does not know is never taken over.")
 @pytest.mark.parametrize("chosen", ["ATTACKERCHOSEN", "../../etc/passwd", "a:b:c", "x" * 160])
 def test_unknown_session_id(make_target: MakeTarget, chosen: str) -> None:
