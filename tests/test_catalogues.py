@@ -19,7 +19,7 @@ import flask_centralauth
 PACKAGE = Path(flask_centralauth.__file__).parent
 CATALOGUES = PACKAGE / "translations"
 LANGUAGES = ("en", "nl", "de", "fr", "es")
-HOW_TO = "run the commands at the top of flask_centralauth/translations/extract.cfg"
+HOW_TO = "do what is said at the top of flask_centralauth/translations/extract.cfg"
 
 
 @lru_cache(maxsize=1)

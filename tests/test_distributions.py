@@ -120,7 +120,15 @@ def test_the_sdist_has_what_it_takes_to_test_and_document(built: Distributions) 
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and not {"__pycache__", "artifacts", "_build", "instance"} & set(path.parts)
     }
-    alone = {"CHANGES.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "pyproject.toml"}
+    alone = {
+        ".pre-commit-config.yaml",
+        "CHANGES.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "SECURITY.md",
+        "pyproject.toml",
+    }
     assert tracked | alone <= built.sdist.keys()
 
 
