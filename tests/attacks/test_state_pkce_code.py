@@ -354,14 +354,28 @@ def test_cookie_tossing_of_made_up_values(https_target: Target) -> None:
     assert victim.get(url, headers=headers, follow=False).status == 303
 
 
+#: In place of ``__Host-``: what a browser does not take for it, and a server might.
+PREFIXES: Final = (
+    "",
+    "__host-",
+    "__HOST-",
+    "__Secure-",
+    "__Host__",
+    "\xa0__Host-",
+    "\xe2\x80\x80__Host-",
+    "%5f_Host-",
+)
+
+
 @attack(16)
-def test_cookie_tossing_of_the_attackers_own_attempt(https_target: Target) -> None:
+@pytest.mark.parametrize("prefix", PREFIXES, ids=ascii)
+def test_cookie_tossing_of_the_attackers_own_attempt(https_target: Target, prefix: str) -> None:
     """The attacker's whole attempt, signature and all, under the name a sibling domain may set."""
     attacker, victim = _at_https(https_target, BOB), _at_https(https_target, ALICE)
     started = attacker.get("https://app.example/api/auth/login?return_to=/private", follow=False)
     url = https_target.authorize(started.last, attacker)
     attempt = next(c for c in attacker.cookies if c.name.startswith("__Host-centralauth_"))
-    planted = f"{attempt.name.removeprefix('__Host-')}={attempt.value}"
+    planted = f"{prefix}{attempt.name.removeprefix('__Host-')}={attempt.value}"
     answer = victim.get(url, headers={"Cookie": planted}, follow=False)
     assert_refused(answer)
 
