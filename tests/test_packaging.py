@@ -15,9 +15,11 @@ ROOT: Final = Path(__file__).parents[1]
 SAFE_FROM: Final = {"flask": "3.1.3", "authlib": "1.6.11", "requests": "2.32.4", "flask-session": "0.7"}
 
 
-def declared() -> dict[str, Version]:
-    """The minimum of every dependency and extra that an application gets."""
-    project = (ROOT / "pyproject.toml").read_text("utf-8").partition("[dependency-groups]")[0]
+def declared(*, groups: bool = False) -> dict[str, Version]:
+    """The minimum of every dependency and extra that an application gets; of what tests need too."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    if not groups:
+        project = project.partition("[dependency-groups]")[0]
     minimums = {}
     for text in re.findall(r'"([A-Za-z-]+>=[^"]+)"', project):
         requirement = Requirement(text)
@@ -39,6 +41,7 @@ def test_the_lowest_set_is_what_is_declared() -> None:
         if line and not line.startswith("#"):
             name, _, version = line.partition("==")
             pinned[name.lower()] = Version(version)
-    minimums = declared()
+    # An SDK has to be as old as what the extra installs, which only its tests need.
+    minimums = declared(groups=True)
     assert {name: minimums[name] for name in pinned} == pinned
     assert SAFE_FROM.keys() <= pinned.keys()
