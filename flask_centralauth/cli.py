@@ -120,7 +120,11 @@ def _settings_in_force(app: Flask, state: State) -> Iterator[tuple[str, str, str
     for setting in SETTINGS:
         value = getattr(state.settings, setting.name)
         origin = "default" if value == setting.default else "set"
-        yield setting.key, MASK if setting.secret else _shown(value), origin
+        # One that is not set has nothing to hide, and masked it would look as if it were.
+        masked = setting.secret and value is not None
+        yield setting.key, MASK if masked else _shown(value), origin
+    if (together := len(state.settings.client_secrets)) > 1:
+        yield "CENTRALAUTH_CLIENT_SECRETS", MASK, f"set, {together} in force"
     older = len(state.settings.secret_keys) - 1
     yield "SECRET_KEY", MASK, f"set, and {older} older" if older else "set"
     yield "PERMANENT_SESSION_LIFETIME", f"{state.settings.session_lifetime} seconds", ""

@@ -228,6 +228,26 @@ class TestSettings:
         assert rows["SECRET_KEY"].split(maxsplit=1) == ["********", "set, and 1 older"]
         assert not any("sentinel" in row for row in rows.values())
 
+    def test_a_secret_that_is_not_set_is_no_mask(self, make_app: MakeApp) -> None:
+        assert settings_shown(make_app())["CENTRALAUTH_AUTOLOGIN_KEY"].split() == ["None", "default"]
+
+        rows = settings_shown(
+            make_app(
+                CENTRALAUTH_CALLBACK_URL="https://a.example/api/auth/callback",
+                CENTRALAUTH_AUTOLOGIN_DOMAINS=["a.example", "b.example"],
+                CENTRALAUTH_AUTOLOGIN_KEY="sentinel-of-the-key-that-domains-share",
+            )
+        )
+        assert rows["CENTRALAUTH_AUTOLOGIN_KEY"].split() == ["********", "set"]
+        assert not any("sentinel" in row for row in rows.values())
+
+    def test_a_secret_that_is_being_replaced_is_seen_to_be(self, make_app: MakeApp) -> None:
+        assert "CENTRALAUTH_CLIENT_SECRETS" not in settings_shown(make_app())
+
+        rows = settings_shown(make_app(CENTRALAUTH_CLIENT_SECRETS=[SECRET, f"older-{SECRET}"]))
+        assert rows["CENTRALAUTH_CLIENT_SECRETS"].split(maxsplit=1) == ["********", "set, 3 in force"]
+        assert not any("sentinel" in row for row in rows.values())
+
     def test_a_function_is_called_one(self, make_app: MakeApp) -> None:
         rows = settings_shown(make_app(CENTRALAUTH_THEME=lambda: None))
         assert rows["CENTRALAUTH_THEME"].startswith("a function of the application")

@@ -45,3 +45,14 @@ def test_the_lowest_set_is_what_is_declared() -> None:
     minimums = declared(groups=True)
     assert {name: minimums[name] for name in pinned} == pinned
     assert SAFE_FROM.keys() <= pinned.keys()
+
+
+def test_the_extra_docs_builds_the_page_of_the_api() -> None:
+    """Sphinx imports what `docs/api.md` documents, and one module of that needs the extra `opentelemetry`."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    extras = {
+        name: re.findall(r'"([^"]+)"', rest)
+        for name, rest in re.findall(r"^(\w+) = \[(.*)\]$", project, re.M)
+    }
+    assert extras["opentelemetry"]
+    assert set(extras["opentelemetry"]) <= set(extras["docs"])

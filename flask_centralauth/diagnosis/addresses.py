@@ -99,7 +99,7 @@ def _proxy(setup: Setup) -> Finding:
 def _autologin(setup: Setup) -> Finding:
     domains = setup.state.settings.autologin_domains
     if not domains:
-        return ok("autologin", "Off.")
+        return ok("autologin", "Logins are not shared between domains (autologin is off).")
     if setup.callback_url is None:
         return unknown(
             "autologin",
@@ -113,7 +113,9 @@ def _autologin(setup: Setup) -> Finding:
             f"{here} is not in CENTRALAUTH_AUTOLOGIN_DOMAINS, so nothing is carried from here or to here.",
             "Add it to the list, at every domain.",
         )
-    return ok("autologin", f"With {', '.join(domain for domain in domains if domain != here)}.")
+    return ok(
+        "autologin", f"Logins are shared with {', '.join(domain for domain in domains if domain != here)}."
+    )
 
 
 def _proxy_fix(app: Flask) -> ProxyFix | None:

@@ -99,7 +99,9 @@ def _scope(setup: Setup) -> Finding:
             f"SESSION_COOKIE_DOMAIN is {domain}; several browsers refuse a domain of this machine.",
             "Leave SESSION_COOKIE_DOMAIN out.",
         )
-    return ok("cookie-scope", f"Valid for {domain or 'the host that set it'} below {path}")
+    return ok(
+        "cookie-scope", f"It is sent to {domain or 'the host that set it'}, for every address below {path}"
+    )
 
 
 def _name(name: str) -> Finding:
