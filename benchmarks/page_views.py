@@ -50,6 +50,11 @@ class Phase:
         return self.pages / self.seconds
 
     @property
+    def each(self) -> float:
+        """CPU time of a page in microseconds."""
+        return self.cpu / self.pages * 1e6
+
+    @property
     def later_rate(self) -> float:
         return self.later / self.later_seconds
 
@@ -167,7 +172,7 @@ def add_row(table: Table, name: str, what: str, found: InTurns) -> None:
         f"{statistics.median(found.later_ratios):.2f}x",
         f"{bad.rate:,.0f}, {normal.rate:,.0f}",
         f"{bad.longest * 1000:,.0f} ms, {normal.longest * 1000:,.0f} ms",
-        f"{bad.cpu / bad.pages * 1e6:.0f} us, {normal.cpu / normal.pages * 1e6:.0f} us",
+        f"{bad.each:.0f} us, {normal.each:.0f} us",
         f"{bad.waits} of {bad.pages:,}",
         f"{bad.unserved / bad.seconds:.0%} of the time",
     )
