@@ -107,5 +107,5 @@ def canary() -> Response:
 
 
 def _about(session: Session) -> None:
-    if (entry := the_entry()) is not None:
-        entry.session_id, entry.email = session.id, session.email
+    entry = the_entry()
+    entry.session_id, entry.email = session.id, session.email

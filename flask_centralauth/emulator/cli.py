@@ -102,13 +102,14 @@ def _serve(options: argparse.Namespace) -> int:
         return complain(
             NAME, f"cannot answer on {options.host}:{options.port}: {problem.strerror}; try --port 0"
         )
-    if said:
-        print(said, flush=True)
-    if options.port == 0:
-        print(f"PORT={emulator.port}", flush=True)
     # What stops a container is an end as good as Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # Whoever reads this may stop it at once.
+        if said:
+            print(said, flush=True)
+        if options.port == 0:
+            print(f"PORT={emulator.port}", flush=True)
         emulator.wait()
     except KeyboardInterrupt:
         emulator.stop()

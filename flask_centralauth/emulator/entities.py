@@ -124,7 +124,7 @@ class Attempt:
     id: str
     organization_id: str
     redirect_uri: str
-    state: str | None
+    state: str
     code_challenge: str | None
     started: float
     query_string: str = ""
@@ -214,7 +214,7 @@ class MailLogin:
     user_id: str
     email: str
     redirect_uri: str
-    state: str | None
+    state: str
     started: float
     sentence: str
     kind: str = "link"

@@ -81,11 +81,9 @@ def granted(
     return code_params(code, attempt.state)
 
 
-def code_params(code: Code, state: str | None) -> Params:
+def code_params(code: Code, state: str) -> Params:
     """Return the callback parameters that carry a code."""
-    params = [("code", code.value)]
-    if state is not None:
-        params.append(("state", state))
+    params = [("code", code.value), ("state", state)]
     if code.affirm:
         params.append(("affirm", "1"))
     return params

@@ -98,9 +98,9 @@ def _decided(service: Service, attempt: Attempt) -> NextLogin | None:
 def _finish(service: Service, attempt: Attempt, outcome: NextLogin, *, carry: bool = False) -> Response:
     ip, user_agent = login_device()
     params = answered(service, attempt, outcome, ip=ip, user_agent=user_agent)
-    if (entry := the_entry()) is not None:
-        entry.email = outcome.user
-        entry.error_code = dict(params).get("error")
+    entry = the_entry()
+    entry.email = outcome.user
+    entry.error_code = dict(params).get("error")
     return sent_back(
         service,
         Callback(attempt.redirect_uri, params),
@@ -113,8 +113,8 @@ def _refused(service: Service, redirect_uri: str, refusal: Refusal) -> Response:
     # Two states: which of them would be the application's? Neither is sent back.
     states = request.args.getlist("state")
     state = states[0] if len(states) == 1 and states[0] else None
-    if (entry := the_entry()) is not None:
-        entry.error_code, entry.message = refusal.code, refusal.message
+    entry = the_entry()
+    entry.error_code, entry.message = refusal.code, refusal.message
     params = refused(state, refusal.code, refusal.message)
     return sent_back(service, Callback(redirect_uri, params), email=None)
 

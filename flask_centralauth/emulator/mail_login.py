@@ -212,7 +212,7 @@ def _new_login(
     organization: Organization,
     user: User,
     redirect_uri: str,
-    state: str | None,
+    state: str,
     **more: Any,
 ) -> MailLogin:
     login = MailLogin(

@@ -26,8 +26,8 @@ def authenticate_direct() -> Response:
     """A login by mail that the application asks for."""
     sent = request.get_json(force=True, silent=True)
     service = the_service()
-    if (entry := the_entry()) is not None and isinstance(sent, dict) and isinstance(sent.get("email"), str):
-        entry.email = sent["email"]
+    if isinstance(sent, dict) and isinstance(sent.get("email"), str):
+        the_entry().email = sent["email"]
     return jsonify(ask_for_mail(service, request.headers.get("Authorization"), sent, the_checks()))
 
 
@@ -35,8 +35,7 @@ def follow(login_id: str) -> Response:
     """A link from the mailbox: here, on the other device, or first a question."""
     service = the_service()
     login = open_link(service, login_id, _token())
-    if (entry := the_entry()) is not None:
-        entry.email = login.email
+    the_entry().email = login.email
     asks = login.kind == "challenge" or login.method == "userPick"
     if asks and request.method == "GET":
         return Response(

@@ -43,7 +43,7 @@ def read_seed_file(path: Path) -> dict[str, Any]:
 def _toml(text: str, path: Path) -> dict[str, Any]:
     try:
         import tomllib
-    except ImportError:
+    except ImportError:  # pragma: no cover - only Python 3.10 comes without it
         raise UsageError(f"{path}: TOML needs Python 3.11; write it as JSON") from None
     return tomllib.loads(text)
 

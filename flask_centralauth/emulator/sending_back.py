@@ -44,8 +44,7 @@ def sent_back(
         callback = tampered(service, fault, callback)
         if fault.action == "twice":
             besides = [*besides, callback]
-        if (entry := the_entry()) is not None:
-            entry.fault = f"callback: {fault}"
+        the_entry().fault = f"callback: {fault}"
     onward = callback_url(callback.redirect_uri, callback.params)
     if besides:
         response = _page_with_frames(onward, [callback_url(one.redirect_uri, one.params) for one in besides])

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from .masking import masked
 from .wire import CONNECTION, SLOT, RawReply, Slot
 
 BODY_LIMIT: Final = 2 * 1024 * 1024
@@ -138,7 +139,7 @@ class _Handler(WSGIRequestHandler):
     def drop(self) -> None:
         try:
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
+        except OSError:  # pragma: no cover - the client has just gone by itself
             return
 
     def run_wsgi(self) -> None:
@@ -176,6 +177,7 @@ class _Handler(WSGIRequestHandler):
 
     def _refuse(self, status: HTTPStatus) -> None:
         self.close_connection = True
+        self.log_request(status.value)
         self.wfile.write(
             _head(f"{status.value} {status.phrase}", [("Content-Length", "0"), ("Connection", "close")])
         )
@@ -194,14 +196,13 @@ class _Handler(WSGIRequestHandler):
             iterator = iter(pieces)
             first = next(iterator, b"")
             status, headers = started[0]
+            self.log_request(status[:3])
             if any(name.lower() == "content-length" for name, _ in headers) or slot.effect is not None:
                 self._send(status, headers, first + b"".join(iterator), slot)
             else:
                 self._stream(status, headers, first, iterator)
         finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
+            getattr(pieces, "close", lambda: None)()
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes, slot: Slot) -> None:
         if self.command == "HEAD":
@@ -229,7 +230,7 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:
         if self.server.logs_requests:
-            super().log(type, message, *args)
+            super().log(type, "%s", masked(message % args))
 
 
 def _head(status: str, headers: Iterable[tuple[str, str]]) -> bytes:

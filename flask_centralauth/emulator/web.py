@@ -56,8 +56,12 @@ def the_checks() -> Checks:
     return cast(Checks, g.checks)
 
 
-def the_entry() -> JournalEntry | None:
-    """Return the journal's entry of the running request, if it is journaled."""
+def the_entry() -> JournalEntry:
+    """Return the journal's entry of the running request; all but those about the emulator itself have one."""
+    return cast(JournalEntry, g.entry)
+
+
+def _entry_if_any() -> JournalEntry | None:
     entry: JournalEntry | None = g.get("entry")
     return entry
 
@@ -108,7 +112,7 @@ def _open_entry() -> None:
 
 
 def _strike() -> Response | None:
-    entry = the_entry()
+    entry = _entry_if_any()
     if entry is None:
         return None
     service = the_service()
@@ -132,7 +136,7 @@ def _strike() -> Response | None:
 
 
 def _limit() -> None:
-    entry = the_entry()
+    entry = _entry_if_any()
     if entry is not None and entry.kind == API and entry.endpoint != "unknown":
         credentials = basic_credentials(request.headers.get("Authorization"))
         count_call(the_service(), credentials[0] if credentials else entry.remote_addr)
@@ -156,7 +160,7 @@ def _email_of(entry: JournalEntry) -> str | None:
 
 
 def _close_entry(response: Response) -> Response:
-    entry = the_entry()
+    entry = _entry_if_any()
     if entry is None:
         return response
     fault: Fault | None = g.get("fault")
@@ -215,7 +219,7 @@ def _harden(response: Response) -> Response:
 
 def _refused(refusal: Refusal) -> Response:
     settings = the_service().settings
-    if (entry := the_entry()) is not None:
+    if (entry := _entry_if_any()) is not None:
         entry.error_code, entry.message = refusal.code, refusal.message
     if not is_browser_page():
         return refusal_reply(refusal, settings)

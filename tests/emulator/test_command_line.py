@@ -167,6 +167,7 @@ def test_a_seed_file_that_makes_no_sense_is_refused(
         (["--whitelist", "https://a.example/path"], "is not an origin"),
         (["--autologin", "nobody"], "is not an e-mail address"),
         (["--host", "0.0.0.0"], "add --allow-remote"),
+        (["--host", "emulator.example"], "add --allow-remote"),
         (["--public-url", "not a url"], "--public-url"),
         (["--port", "70000"], "--port"),
         (["--fault", "{"], "is not JSON"),

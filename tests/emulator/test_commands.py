@@ -51,6 +51,13 @@ def test_a_token_of_somebody(
     )
 
 
+def test_an_emulator_with_a_control_token_wants_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with Emulator(control_token="let me in") as guarded:
+        assert main(["token", "--emulator", guarded.url]) == 2
+        assert "present the control token" in capsys.readouterr().err
+        assert said(guarded, capsys, "token", "--control-token", "let me in").count(".") == 4
+
+
 def test_the_documented_calls_can_be_pasted(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     Program("curl", "curl", ("curl",)).require()
     lines = said(emulator, capsys, "curl", *ORIGINS).splitlines()
@@ -189,6 +196,16 @@ def test_it_goes_on_from_where_it_was_stopped(tmp_path: Path, stop: signal.Signa
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
+def test_a_state_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    emulator = EmulatorProcess("--quiet", "--state", str(folder / "state.json"))
+    folder.rmdir()
+    exit_status, complaints = emulator.stop()
+    assert (exit_status, complaints.count("\n")) == (2, 1)
+    assert "cannot write" in complaints
+
+
 @pytest.mark.parametrize(("content", "told"), [("{", "is not JSON"), ("{}", "no exported state")])
 def test_a_state_that_makes_no_sense_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, told: str
@@ -215,6 +232,21 @@ def test_https_with_a_certificate_of_this_run(tmp_path: Path, monkeypatch: pytes
         ):
             assert secured.version() in ("TLSv1.2", "TLSv1.3")
     emulator.stop()
+
+
+def test_an_authority_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "flask_centralauth.emulator", "--port", "0", "--tls"],
+        env={**os.environ, "XDG_CACHE_HOME": str(file)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot write" in done.stderr
 
 
 def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_what_curl_sends_without_a_content_type_is_read(control: Control, emulat
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9797", "127.0.0.1.evil.example", "[::2]", "@"]
+    "host", ["evil.example", "evil.example:9797", "127.0.0.1.evil.example", "[::2]", "[", "@"]
 )
 def test_another_name_for_this_machine_is_refused(control: Control, emulator: Emulator, host: str) -> None:
     parts = urlsplit(emulator.url)
@@ -164,6 +164,8 @@ def test_sessions(control: Control, application: Application) -> None:
     assert (session["email"], session["active"], session["ip"]) == ("alice@example.com", True, IP)
     control.post(f"/sessions/{session['id']}/rebind", {"ip": "192.0.2.99"})
     assert application.userinfo(token, auth_ip="192.0.2.99").status_code == 200
+    control.post(f"/sessions/{session['id']}/unverify")
+    assert error_of(application.userinfo(token, auth_ip="192.0.2.99")) == "sessionNotVerified"
     control.post(f"/sessions/{session['id']}/expire")
     assert error_of(application.userinfo(token, auth_ip="192.0.2.99")) == "sessionExpired"
     assert control.ask("POST", f"/sessions/{session['id']}/bury").status_code == 404
@@ -255,6 +257,8 @@ def test_settings_and_reset(control: Control, emulator: Emulator) -> None:
         ("PATCH", "/config", {"moon": 1}),
         ("PATCH", "/config", {"max_session_time": "long"}),
         ("PATCH", "/config", {"statuses": {"genericError": 42}}),
+        ("PATCH", "/config", {"statuses": 500}),
+        ("PATCH", "/config", {"whitelist": "https://app.example"}),
         ("PATCH", "/config", []),
         ("POST", "/reset", {"keep": ["moon"]}),
         ("POST", "/users", {}),

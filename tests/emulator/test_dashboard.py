@@ -102,7 +102,8 @@ def test_users(application: Application, emulator: Emulator, dashboard: Dashboar
         query_of(application.visit(application.login_url()).headers["Location"])["error"] for _ in range(2)
     ]
     assert ends == ["access_denied", "noPermission"]
-    dashboard.press("users", "remove", user=carol.id)
+    for _ in range(2):  # the second from a page that is out of date
+        assert dashboard.press("users", "remove", user=carol.id).status_code == 200
     assert emulator.service.find_user("carol@example.com") is None
 
 

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.emulator.faults import fault_from
 
 from .application import Application, error_of, query_of
 
@@ -45,6 +46,30 @@ def test_a_fault_can_be_for_one_user_client_or_header(application: Application, 
     emulator.fail("*", status=503, match={"header": {"user-agent": "curl*"}, "client_id": emulator.client_id})
     assert application.userinfo(alice).status_code == 200
     assert application.userinfo(alice, user_agent="curl/8").status_code == 503
+
+
+def test_a_fault_of_one_client_leaves_the_others_alone(application: Application, emulator: Emulator) -> None:
+    token = application.token()
+    fault = emulator.fail("userinfo", status=503, match={"client_id": "somebody-else"})
+    assert application.userinfo(token).status_code == 200
+    with pytest.raises(TimeoutError, match="no userinfo request was caught"):
+        fault.wait(timeout=0.01)
+
+
+@pytest.mark.parametrize("action", [{"type": "status", "status": 418}, {"type": "error", "code": "brandNew"}])
+def test_a_fault_as_the_control_api_shows_it_can_be_sent_back(
+    application: Application, emulator: Emulator, action: dict[str, object]
+) -> None:
+    made = emulator.faults.add(fault_from({"endpoint": "userinfo", "action": action}))
+    again = fault_from({"endpoint": "userinfo", "action": made.to_dict()["action"]})
+    assert again.to_dict()["action"] == action
+    assert application.userinfo("x").status_code == (action.get("status") or 400)
+
+
+def test_what_is_no_object_cannot_be_patched(application: Application, emulator: Emulator) -> None:
+    emulator.fail("userinfo", action="patch", patch={"id": "other"}, remove=["email", "nothing"])
+    patched = application.userinfo(application.token()).json()
+    assert (patched["id"], "email" in patched) == ("other", False)
 
 
 def test_chance_is_the_same_with_the_same_seed() -> None:
@@ -234,6 +259,10 @@ def test_foreign_and_used_codes_do_not_log_in(application: Application, emulator
         ("userinfo", {"times": 0, "status": 500}, "times is at least 1"),
         ("userinfo", {"colour": "red"}, "can do nothing with colour"),
         ("userinfo", {"status": 500, "match": {"moon": "full"}}, "match knows"),
+        ("userinfo", {"delay": -1}, "delay is between"),
+        ("userinfo", {"status": 500, "probability": 1.5}, "probability is between"),
+        ("userinfo", {"json": {"a": object()}}, "cannot have json"),
+        ("callback", {"action": "add_iss"}, "needs iss"),
     ],
 )
 def test_impossible_faults_are_refused(

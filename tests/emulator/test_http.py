@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import time
 from urllib.parse import urlsplit
@@ -88,6 +89,40 @@ def test_broken_http_is_refused(emulator: Emulator, request_text: bytes) -> None
     assert b" 400" in head or b" 505" in head or head == b""
 
 
+@pytest.mark.parametrize("line", ["HEAD /healthz", "GET /healthz"])
+def test_head_is_get_without_a_body_and_a_last_answer_says_so(emulator: Emulator, line: str) -> None:
+    answer = _raw(emulator, f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Length: 16" in head
+    assert b"\r\nConnection: close" in head
+    assert (body == b"") is line.startswith("HEAD")
+
+
+def test_a_client_that_asks_before_it_sends_is_told_to_go_on(emulator: Emulator) -> None:
+    head = "POST /api/v1/userinfo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+    answer = _raw(emulator, f"{head}Connection: close\r\n\r\ntoken".encode())
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ")
+    assert emulator.requests.one("userinfo").text == "token"
+
+
+def test_two_slashes_lead_to_one(application: Application, emulator: Emulator) -> None:
+    reply = application.visit(f"{emulator.url}/_emulator//ui")
+    assert (reply.status_code, reply.headers["Location"]) == (308, f"{emulator.url}/_emulator/ui")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_requests_can_be_logged(caplog: pytest.LogCaptureFixture, log: bool) -> None:
+    with caplog.at_level(logging.INFO, "werkzeug"), Emulator(log=log) as emulator:
+        application = Application(emulator)
+        application.visit(f"{emulator.url}/login_attempt/1?token=of-a-link-in-a-mail")
+        application.http.close()
+        refused = _raw(emulator, b"POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n")
+        assert b" 400 " in refused
+    lines = [line for line in caplog.text.splitlines() if "HTTP/1.1" in line]
+    assert len(lines) == (2 if log else 0)
+    assert "of-a-link-in-a-mail" not in caplog.text
+
+
 def test_chunked_bodies_are_read(emulator: Emulator) -> None:
     parts = urlsplit(emulator.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
@@ -147,6 +182,13 @@ def test_it_runs_once_and_can_be_started_again() -> None:
                 emulator.start()
 
 
+def test_one_that_was_never_started_stops_and_waits_for_nothing() -> None:
+    emulator = Emulator()
+    emulator.wait()
+    emulator.stop()
+    assert emulator.app.test_client().get("/healthz").get_json() == {"status": "ok"}
+
+
 def test_stopping_releases_what_hangs() -> None:
     with Emulator() as emulator:
         emulator.fail("userinfo", hang=True)
@@ -155,6 +197,23 @@ def test_stopping_releases_what_hangs() -> None:
         connection.request("POST", "/api/v1/userinfo", body="x")
         emulator.requests.wait_for("userinfo")
     connection.close()
+
+
+def test_the_journal_reads_json_and_knows_the_pages(application: Application, emulator: Emulator) -> None:
+    application.visit(application.login_url())
+    for body in ('{"email": 1}', "no JSON"):
+        application.call("/api/v1/authenticate_direct", body)
+    assert [entry.json for entry in emulator.requests.api] == [{"email": 1}, None]
+    assert [entry.endpoint for entry in emulator.requests.browser] == ["login"]
+    assert repr(emulator.requests) == "<Journal of 3 requests>"
+
+
+def test_it_remembers_so_many_and_no_more(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = [application.code() for _ in range(2)]
+    monkeypatch.setattr("flask_centralauth.emulator.service.KEPT", 2)
+    codes.append(application.code())
+    assert error_of(application.verify(codes[0])) == "sessionMissing"
+    assert application.verify(codes[1]).status_code == 200
 
 
 def test_the_journal_tells_what_was_there_instead(application: Application, emulator: Emulator) -> None:

@@ -184,6 +184,7 @@ def _go_on_with_somebody_else(application: Application) -> None:
         (_hidden_referrer, "L18", "warning"),
         (_hammer, "L19", "warning"),
         (_retry_at_once, "L19", "warning"),
+        (lambda a: a.visit(a.login_url(redirect_uri="https://[")), "L05", "error"),
         (_go_on_with_somebody_else, "L20", "error"),
     ],
 )
@@ -192,6 +193,19 @@ def test_each_bad_habit_is_found(
 ) -> None:
     habit(application)
     assert found(emulator).get(finding) == level
+
+
+def test_patient_clients_may_try_again(application: Application, emulator: Emulator) -> None:
+    emulator.fail("userinfo", status=503)
+    application.userinfo("x")
+    emulator.clock.advance(1)
+    application.userinfo("x")
+    assert "L19" not in found(emulator)
+
+
+def test_a_referer_that_is_no_url_says_nothing(application: Application, emulator: Emulator) -> None:
+    application.visit(application.login_url(error_message="Hello"), Referer="https://[?error_message=Hello")
+    assert "L17" not in found(emulator)
 
 
 def test_what_was_not_read_to_the_end_is_no_finding(application: Application, emulator: Emulator) -> None:

@@ -111,6 +111,9 @@ def test_an_empty_whitelist_allows_every_origin_and_localhost_is_a_switch() -> N
         assert local.visit(local.login_url()).status_code == 400
         emulator.configure(allow_localhost=True)
         assert local.visit(local.login_url()).status_code == 200
+        for address, listed in (("http://127.0.0.1:5000", True), ("https://localhost.example", False)):
+            uri = f"{address}/callback"
+            assert local.visit(local.login_url(redirect_uri=uri)).ok is listed
         anybody.http.close()
         local.http.close()
 

@@ -205,6 +205,14 @@ def test_a_mail_belongs_to_its_page_and_its_time(application: Application, emula
     assert emulator.requests.last.error_code == "loginAttemptExpired"
 
 
+@pytest.mark.parametrize("host", ["-.example", "a..example", "ex%61mple.org"])
+def test_a_host_that_is_none_gets_no_mail_sent_to(
+    application: Application, emulator: Emulator, host: str
+) -> None:
+    emulator.configure(whitelist=[])
+    assert error_of(ask(application, redirect_uri=f"https://{host}/callback")) == "callbackUrlInvalid"
+
+
 def test_the_mailbox_over_http(application: Application, emulator: Emulator) -> None:
     ask(application)
     found = requests.get(f"{emulator.url}/_emulator/mailbox/latest?to=alice@example.com", timeout=20).json()

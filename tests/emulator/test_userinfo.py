@@ -198,6 +198,21 @@ def test_an_unconfirmed_session_is_not_verified(application: Application, emulat
     assert error_of(application.userinfo(token)) == "sessionNotVerified"
 
 
+def test_only_the_sessions_of_a_deleted_user_end(application: Application, emulator: Emulator) -> None:
+    alice, bob = application.token(), application.token(user="bob@example.com")
+    emulator.service.remove_user(emulator.users[0])
+    assert error_of(application.userinfo(alice)) == "sessionMissing"
+    assert application.userinfo(bob).status_code == 200
+    assert [session.active for session in emulator.sessions.of("Bob@example.com")] == [True]
+
+
+def test_a_device_that_changes_ends_the_session(application: Application, emulator: Emulator) -> None:
+    token = application.token()
+    emulator.sessions.last.device_id = "phone"
+    assert application.userinfo(token, device_id="phone").status_code == 200
+    assert error_of(application.userinfo(token, device_id="tablet")) == "sessionInvalid"
+
+
 def test_a_session_of_a_deleted_user_is_gone(application: Application, emulator: Emulator) -> None:
     token = application.token()
     alice = emulator.service.find_user("alice@example.com")

@@ -11,7 +11,7 @@ from flask_centralauth.emulator import Emulator
 from flask_centralauth.emulator.tokens import TokenUnreadable, issue_token, read_token
 from flask_centralauth.protocol import EMULATOR_TOKEN_MARK
 
-from .application import LEFT_OUT, Application, error_of, query_of
+from .application import LEFT_OUT, ORIGIN, Application, error_of, query_of
 
 
 def test_a_code_gives_tokens_of_the_organization(application: Application, emulator: Emulator) -> None:
@@ -36,6 +36,31 @@ def test_tokens_carry_the_mark_of_the_emulator(application: Application) -> None
     head = application.token().partition(".")[0]
     header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
     assert header == {"alg": "dir", "enc": "A256GCM", EMULATOR_TOKEN_MARK: True}
+
+
+@pytest.mark.parametrize("claims", [{"user": 1}, {"sessionId": 1}])
+def test_a_token_of_the_organization_without_a_session_is_none(
+    application: Application, emulator: Emulator, claims: dict[str, object]
+) -> None:
+    forged = issue_token(emulator.client_secret, claims)
+    assert error_of(application.userinfo(forged)) == "tokenInvalid"
+
+
+@pytest.mark.parametrize(
+    ("rule", "redirect_uri", "fits"),
+    [
+        ("origin", f"{ORIGIN}/somewhere/else", True),
+        ("origin", "https://other.example/api/auth/callback", False),
+        ("path", f"{ORIGIN}/api/auth/callback?x=1", True),
+        ("path", f"{ORIGIN}/somewhere/else", False),
+        ("path", "https://[", False),
+    ],
+)
+def test_how_the_redirect_uri_is_compared_is_a_setting(
+    application: Application, emulator: Emulator, rule: str, redirect_uri: str, fits: bool
+) -> None:
+    emulator.configure(redirect_uri_match=rule)
+    assert application.verify(application.code(), redirect_uri=redirect_uri).ok is fits
 
 
 @pytest.mark.parametrize("length", [16, 24, 32, 48, 64])
