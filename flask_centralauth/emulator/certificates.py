@@ -105,17 +105,15 @@ def _builder(
 def _hosts(kind: str, host: str | None) -> list[x509.GeneralName]:
     if kind == "wrong_host":
         return [x509.DNSName("somewhere-else.example")]
-    addresses = [ipaddress.ip_address(text) for text in ("127.0.0.1", "::1")]
-    further = [x509.DNSName(host)] if host and host.isascii() and not _is_address(host) else []
-    return [x509.DNSName("localhost"), *further, *(x509.IPAddress(address) for address in addresses)]
+    texts = ["localhost", "127.0.0.1", "::1", *([host] if host and host.isascii() else [])]
+    return list(dict.fromkeys(map(_general_name, texts)))
 
 
-def _is_address(host: str) -> bool:
+def _general_name(host: str) -> x509.GeneralName:
     try:
-        ipaddress.ip_address(host)
+        return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return True
+        return x509.DNSName(host)
 
 
 def _load(context: ssl.SSLContext, leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

@@ -159,8 +159,6 @@ class _Handler(WSGIRequestHandler):
 
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         """Return the whole body: a connection is only reusable when nothing is left in it."""
-        if self.headers.get("Expect", "").lower().strip() == "100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         stream = environ["wsgi.input"]
         if environ.get("wsgi.input_terminated"):
             body: bytes = stream.read(BODY_LIMIT + 1)
@@ -205,8 +203,6 @@ class _Handler(WSGIRequestHandler):
             getattr(pieces, "close", lambda: None)()
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes, slot: Slot) -> None:
-        if self.command == "HEAD":
-            body = b""
         if slot.effect is None:
             if self.close_connection:
                 headers = [*headers, ("Connection", "close")]

@@ -236,7 +236,7 @@ def _refused(refusal: Refusal) -> Response:
 def _http_error(error: HTTPException) -> Response | Any:
     """CentralAuth's error object for a wrong path, method or size."""
     status = error.code or 500
-    if error.response is not None or status < 400:
+    if status < 400:
         return error
     code = (
         ErrorCode.ENTITY_MISSING

@@ -43,10 +43,10 @@ def test_the_others_are_refused(tmp_path: Path, kind: str, told: str) -> None:
 
 
 def test_a_public_address_may_be_a_number(tmp_path: Path) -> None:
-    with Emulator(tls="good", public_url="https://127.0.0.1:1") as emulator:
+    with Emulator(tls="good", host="127.0.0.2", public_url="https://127.0.0.2:1") as emulator:
         authority = tmp_path / "authority.pem"
         authority.write_text(emulator.ca_certificate or "")
-        reply = requests.get(f"https://127.0.0.1:{emulator.port}/healthz", verify=str(authority), timeout=20)
+        reply = requests.get(f"https://127.0.0.2:{emulator.port}/healthz", verify=str(authority), timeout=20)
         assert reply.json() == {"status": "ok"}
 
 
