@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from flask import Flask, Response, current_app, g, render_template, request
 from werkzeug.datastructures import Headers, MultiDict
@@ -233,11 +233,9 @@ def _refused(refusal: Refusal) -> Response:
     return Response(page, refusal.status or settings.status_of(refusal.code))
 
 
-def _http_error(error: HTTPException) -> Response | Any:
+def _http_error(error: HTTPException) -> Response:
     """CentralAuth's error object for a wrong path, method or size."""
     status = error.code or 500
-    if status < 400:
-        return error
     code = (
         ErrorCode.ENTITY_MISSING
         if status == 404
