@@ -12,6 +12,7 @@ import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,7 @@ class EmbeddedStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._closing: weakref.finalize[..., EmbeddedStore] | None = None
         self._inherited: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -102,6 +104,9 @@ class EmbeddedStore:
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
+                # Not __del__: garbage is finalized in any order, and Python 3.13 warns of every connection
+                # whose turn comes before its owner's. This one is held from outside until it is closed.
+                self._closing = weakref.finalize(self, _close, self._connection, self._process)
             with self._connection:
                 yield self._connection
 
@@ -110,6 +115,8 @@ class EmbeddedStore:
         if self._connection is not None:
             # SQLite forbids using, and closing, a connection that came through fork().
             self._inherited.append(self._connection)
+        if self._closing is not None:
+            self._closing.detach()
         # A thread of the parent may have held the lock, and does not exist here.
         self._connection, self._lock, self._process = None, threading.Lock(), os.getpid()
 
@@ -130,13 +137,14 @@ class EmbeddedStore:
     def close(self) -> None:
         """Close the file. The next operation opens it again."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
+            if self._closing is not None:
+                self._closing()
             self._connection = None
 
-    def __del__(self) -> None:
-        # Python 3.13 warns of every connection that nobody closed.
-        self.close()
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    if process == os.getpid():
+        connection.close()
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

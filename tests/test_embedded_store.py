@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -237,3 +238,41 @@ def test_a_flush_under_load_ends_no_request_badly(
             one.result()
     assert statuses <= {200, 401}
     assert 401 in statuses
+
+
+DROPPED: Final = """
+import gc, pathlib, random, sys
+from flask_centralauth.embedded_store import EmbeddedStore
+
+class Link: pass
+
+dice, kept = random.Random(1), []
+for number in range(400):
+    ring = [Link() for _ in range(30)]
+    store = EmbeddedStore(pathlib.Path(sys.argv[1], str(number % 5)))
+    for place, link in enumerate(ring):
+        link.next = ring[(place + 1) % 30]
+    ring[5].store, store.owner = store, dice.choice(ring)
+    if number % 3 == 0:
+        gc.collect(0)
+    store.put("key", b"value", 100)
+    if number % 2 == 0:
+        kept.append((ring, store))
+    if len(kept) > 5:
+        kept.pop(dice.randrange(len(kept)))
+    del ring, link, store
+    if number % 7 == 0:
+        gc.collect(dice.choice([0, 1, 2]))
+"""
+
+
+def test_stores_that_are_dropped_with_their_application_are_closed(tmp_path: Path) -> None:
+    """Python 3.13 warns of open connections among the garbage, in whatever runs at that moment."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DROPPED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
