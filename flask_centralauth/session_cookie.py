@@ -25,8 +25,8 @@ class SessionCookie:
     def read(self, app: Flask, request: Request) -> list[str]:
         """Return the session ids a browser sent: one, none, or one of ours and one of somebody else's."""
         values = request.cookies.getlist(self._interface.get_cookie_name(app))[:MAX_SESSIONS]
-        found = (self._read(app, value) for value in values)
-        return list(dict.fromkeys(sid for sid in found if sid is not None))
+        found = [sid for value in values if (sid := self._read(app, value)) is not None]
+        return found if len(found) < 2 else list(dict.fromkeys(found))
 
     def _read(self, app: Flask, value: str) -> str | None:
         if not _SESSION_ID.fullmatch(value):

@@ -81,15 +81,18 @@ class SessionGuard(SessionInterface):
         try:
             found = self.engine.get_many(*map(self._key, sids))
             opened = [
-                self._open(sid, value) for sid, value in zip(sids, found, strict=True) if value is not None
+                session
+                for sid, value in zip(sids, found, strict=True)
+                if value is not None and (session := self._open(sid, value)) is not None
             ]
-            chosen, ended = choose([session for session in opened if session is not None], self.holds_login)
-            for session in ended:
-                self.discard(session)
+            if len(opened) > 1:
+                opened, ended = choose(opened, self.holds_login)
+                for session in ended:
+                    self.discard(session)
         except ServiceUnavailable as failure:
             return UnavailableSession(failure)
         # Never under an id that is not known: it may be of an attacker's choice (session fixation).
-        return self._session() if chosen is None else chosen
+        return opened[0] if opened else self._session()
 
     def _open(self, sid: str, value: bytes) -> SessionMixin | None:
         try:
