@@ -24,6 +24,8 @@ python_maximum_signature_line_length = 140
 default_role = "code"
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = project
 html_show_sphinx = False
 pygments_style = "default"

@@ -37,12 +37,12 @@ _TABLE: Final = re.compile(
 
 def settings() -> Iterator[str]:
     """Yield the lines of the table of settings, required ones first."""
-    yield "| setting | type | default | effect |"
+    yield "| setting | effect | type | default |"
     yield "|---|---|---|---|"
     for setting in SETTINGS:
         names = f"`{setting.key}`" + (f" (`{setting.environment}`)" if setting.environment else "")
         kind = _TYPES[Settings.__annotations__[setting.name]]
-        yield f"| {names} | {kind} | {_default(setting)} | {setting.effect} |"
+        yield f"| {names} | {setting.effect} | {kind} | {_default(setting)} |"
 
 
 def options() -> Iterator[str]:

@@ -239,6 +239,16 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{page.name}: {target}"
 
 
+def test_every_page_is_reached_from_the_index() -> None:
+    """Where the sources are browsed, the lists that Sphinx makes the navigation of are no links."""
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    shown, *navigation = re.split(r"^```\{toctree\}\n(?::.*\n)*", text, flags=re.MULTILINE)
+    names = [name for block in navigation for name in block.partition("```")[0].split()]
+    written = {page.relative_to(DOCS).with_suffix("").as_posix() for page in pages() if page.parent != ROOT}
+    assert sorted(names) == sorted(written - {"index"})
+    assert {f"{name}.md" for name in names} == set(re.findall(r"\]\(([\w/-]+\.md)\)", shown))
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that renderers make from headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
