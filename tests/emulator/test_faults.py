@@ -66,12 +66,6 @@ def test_a_fault_as_the_control_api_shows_it_can_be_sent_back(
     assert application.userinfo("x").status_code == (action.get("status") or 400)
 
 
-def test_what_is_no_object_cannot_be_patched(application: Application, emulator: Emulator) -> None:
-    emulator.fail("userinfo", action="patch", patch={"id": "other"}, remove=["email", "nothing"])
-    patched = application.userinfo(application.token()).json()
-    assert (patched["id"], "email" in patched) == ("other", False)
-
-
 def test_chance_is_the_same_with_the_same_seed() -> None:
     def drawn() -> list[int]:
         with Emulator(seed=7) as emulator:
