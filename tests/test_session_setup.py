@@ -145,7 +145,7 @@ def test_client_that_was_put_in_place_by_hand_is_used(emulator: Emulator, tmp_pa
     """As docs/deployment.md does it for a Cluster, whatever the settings still say."""
     client = LooksLikeRedis()
     app = bare_app(emulator, tmp_path, SESSION_TYPE="redis", SESSION_REDIS=client)
-    interface = RedisSessionInterface(app, client=redis.Redis(port=1))
+    interface: Any = RedisSessionInterface(app, client=redis.Redis(port=1))
     interface.client = client
     app.session_interface = interface
     CentralAuth(app)
