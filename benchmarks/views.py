@@ -1,6 +1,6 @@
 """What a protected page costs, beside what people would use instead.
 
-    ./benchmarks/run views                      about four minutes, after the first installation
+    ./benchmarks/run views                      some four minutes where nothing else runs
     ./benchmarks/run views --quick              a try
 
 Every way to protect a page has its own environment and processes. They take turns in short slices, and
@@ -232,8 +232,8 @@ def run_views(run: Run) -> None:
 def main() -> int:
     chosen = options(
         "What a protected page costs, beside what people would use instead.",
-        seconds=(2.0, 0.3),
-        turns=(4, 2),
+        seconds=(1.5, 0.3),
+        turns=(3, 2),
         wrk=(0.5, 0.2),
         people=(1_000, 100),
     )
