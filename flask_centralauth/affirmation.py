@@ -12,7 +12,7 @@ from typing import Final
 
 from .attempts import Attempt
 from .errors import ErrorCode, PermissionDenied
-from .identity import Identity
+from .known_logins import Identity
 from .translations import N_, gettext
 from .user import User
 

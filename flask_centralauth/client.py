@@ -159,7 +159,7 @@ class CentralAuthClient:
         return wait_of_one_address(reply) or json_of(reply)
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
-        """Return the unread reply to a GET without credentials, for ``flask centralauth check``."""
+        """Return the reply to a GET, as it came, without credentials, for ``flask centralauth check``."""
         return self._send("GET", url, headers=headers, wants_json=False)
 
     @property

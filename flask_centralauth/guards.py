@@ -16,7 +16,8 @@ from flask import Blueprint, Flask, Response, after_this_request, current_app, r
 from .affirmation import is_affirmed
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
-from .identity import Identity, identity
+from .identity import identity
+from .known_logins import Identity
 from .user import User
 
 P = ParamSpec("P")

@@ -12,8 +12,9 @@ from flask import Response, after_this_request, current_app, request, session
 
 from .error_pages import error_page, frame_page, json_answer
 from .errors import CentralAuthError, ErrorCode, LoginError, SessionError
-from .identity import ANONYMOUS, Identity, end_login, identity, set_identity
+from .identity import ANONYMOUS, end_login, identity, set_identity
 from .incidents import explain, record
+from .known_logins import Identity
 from .negotiation import has_bearer, is_in_own_frame, is_navigation
 from .notices import clear_notices, notify
 from .session_guard import UnavailableSession

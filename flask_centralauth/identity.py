@@ -8,10 +8,9 @@ from flask import Request, Response, after_this_request, current_app, request
 
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .incidents import explain, record_unanswered
-from .known_logins import Identity as Identity
+from .known_logins import Identity
 from .login_store import Login
 from .negotiation import has_bearer
-from .policy import check_policy as check_policy
 from .redirects import origin_of
 from .signals import session_ended
 from .state import State, state_of

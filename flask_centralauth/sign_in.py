@@ -15,9 +15,11 @@ from werkzeug.exceptions import Forbidden, HTTPException
 from .affirmation import check_affirmation
 from .attempts import AFFIRM, COOKIE_LOST, LOGIN, Attempt
 from .errors import CentralAuthError, ErrorCode, LoginError, PermissionDenied
-from .identity import Identity, check_policy, set_identity, visitor
+from .identity import set_identity, visitor
+from .known_logins import Identity
 from .login_record import Record
 from .notices import clear_notices, unseen_notice
+from .policy import check_policy
 from .proxy_check import warn_of_private_address
 from .redirects import origin_of
 from .route_headers import redirect

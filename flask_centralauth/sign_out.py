@@ -8,7 +8,8 @@ from typing import Final
 from flask import current_app
 
 from .errors import CentralAuthError, SessionError
-from .identity import ANONYMOUS, Identity, forget_outcome, set_identity
+from .identity import ANONYMOUS, forget_outcome, set_identity
+from .known_logins import Identity
 from .notices import notify
 from .signals import user_logged_out
 from .state import State

@@ -22,5 +22,6 @@ user_affirmed = _signals.signal("user-affirmed")
 #: A login failed. ``error``, a `CentralAuthError` with its ``incident_id``.
 login_failed = _signals.signal("login-failed")
 
-#: CentralAuth ended a login: expired, revoked, stolen. ``user``, ``login_id``, ``error``.
+#: A login ended without its person: CentralAuth says it is over, its user may not be here any
+#: more, or `CentralAuth.logout_user` was called. ``user``, ``login_id``, ``error``.
 session_ended = _signals.signal("session-ended")

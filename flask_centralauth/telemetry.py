@@ -37,7 +37,7 @@ _COUNTED: Final[dict[str, str]] = {
 _ENDINGS: Final = (
     ("logins", "logins that worked, and with error.type those that failed", (user_logged_in, login_failed)),
     ("logouts", "logins that people ended", (user_logged_out,)),
-    ("sessions_ended", "logins that CentralAuth ended", (session_ended,)),
+    ("sessions_ended", "logins that CentralAuth or logout_user ended", (session_ended,)),
 )
 
 
