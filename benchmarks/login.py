@@ -26,7 +26,7 @@ from tests.browser_client import Browser
 from tests.browser_page import Hop
 from tests.services.servers import RedisServer
 
-from .one_worker import SiteServers, cpu_seconds
+from .one_worker import SiteServers, cpu_seconds, end_when_told
 from .peer_environments import AUTHLIB, FLASK_DANCE, OURS, Contender, NotInstalled
 from .report import Report, options, spread
 from .view_tables import cheaper, missing_rows
@@ -257,6 +257,7 @@ def _notes(report: Report) -> None:
 def main() -> int:
     chosen = options("A login from start to finish.", logins=(100, 10))
     logging.getLogger("flask_centralauth").setLevel(logging.ERROR)
+    end_when_told()
     report = Report("login", "A login", programs=["redis-server"], quick=chosen.quick)
     _notes(report)
     run_login(LoginRun(report, CONTENDERS, chosen.logins))

@@ -10,6 +10,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -245,6 +246,11 @@ class SiteServers:
     def _said(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return lines[-1][:300] if lines else "it said nothing"
+
+
+def end_when_told() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with its servers."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(1))
 
 
 def cpu_seconds(process: int) -> float:

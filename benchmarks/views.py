@@ -25,7 +25,7 @@ from flask_centralauth.known_logins import VERSION_SECONDS
 from tests.browser_client import Browser
 from tests.services.servers import RedisServer
 
-from .one_worker import Load, SiteServers
+from .one_worker import Load, SiteServers, end_when_told
 from .page_worker import PAGES
 from .peer_environments import ALL, OURS, Contender, NotInstalled
 from .report import Report, options
@@ -238,6 +238,7 @@ def main() -> int:
         people=(1_000, 100),
     )
     logging.getLogger("flask_centralauth").setLevel(logging.ERROR)
+    end_when_told()
     report = Report("views", "A protected page", programs=["redis-server", "wrk"], quick=chosen.quick)
     run_views(
         Run(
