@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 
 from . import setting_checks as checks
 from . import setting_warnings
@@ -126,10 +127,7 @@ def load(app: Flask) -> Settings:
             problems.append(f"{key}: {problem}")
     if _leads_back_to_login(values):
         problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
-    try:
-        _check_session_client(app)
-    except InvalidSettingError as problem:
-        problems.append(f"SESSION_{app.config['SESSION_TYPE'].upper()}: {problem}")
+    problems += _session_problems(app)
     if problems:
         raise ConfigurationError.of_settings(problems)
     setting_warnings.warn_of_unknown_keys(app.config, {*FURTHER_KEYS, *(setting.key for setting in SETTINGS)})
@@ -169,11 +167,16 @@ def use_embedded_engine(app: Flask, engine: object) -> None:
     app.config["SESSION_CACHELIB"] = engine
 
 
-def _check_session_client(app: Flask) -> None:
-    engine = str(app.config.get("SESSION_TYPE")).lower()
-    client = app.config.get(f"SESSION_{engine.upper()}")
-    if client is not None and client is not getattr(app.session_interface, "client", None):
-        checks.session_client(engine, client)
+def _session_problems(app: Flask) -> Iterator[str]:
+    key, engine = "SESSION_TYPE", str(app.config.get("SESSION_TYPE") or "").lower()
+    try:
+        if type(app.session_interface) is SecureCookieSessionInterface:
+            checks.session_type(engine)
+        client = app.config.get(key := f"SESSION_{engine.upper()}")
+        if client is not None and client is not getattr(app.session_interface, "client", None):
+            checks.session_client(engine, client)
+    except InvalidSettingError as problem:
+        yield f"{key}: {problem}"
 
 
 def _read(app: Flask, setting: Setting) -> Any:

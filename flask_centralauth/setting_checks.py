@@ -182,6 +182,15 @@ def autologin_key(key: str | None, domains: tuple[str, ...], other_keys: Iterabl
     return key
 
 
+def session_type(engine: str) -> None:
+    """Refuse what logins cannot be kept in, before Flask-Session asks for the package it takes."""
+    if engine not in ("", "redis", "memcached", "sqlalchemy", "cachelib", "filesystem"):
+        raise InvalidSettingError(
+            "names no store that logins can be kept in. Set it to redis, memcached, sqlalchemy or cachelib, "
+            "or leave it out: then sessions are in one SQLite file."
+        )
+
+
 def session_client(engine: str, value: Any) -> None:
     """Refuse what Flask-Session would drop, to keep sessions on this machine with a mere warning."""
     if engine == "redis" and not _is_a("redis.client.Redis", value):

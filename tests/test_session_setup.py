@@ -75,6 +75,17 @@ def test_clients_that_would_lose_sessions_are_refused(
         CentralAuth(app)
 
 
+@pytest.mark.parametrize("engine", ["rediss", "null", "mongodb", "DynamoDB", 6379])
+def test_engines_that_keep_no_logins_are_refused_before_their_packages_are_asked_for(
+    emulator: Emulator, tmp_path: Path, engine: object
+) -> None:
+    app = bare_app(emulator, tmp_path, SESSION_TYPE=engine)
+    with pytest.raises(ConfigurationError, match=r"SESSION_TYPE: names .*Set it to redis") as refused:
+        CentralAuth(app)
+    (problem,) = refused.value.problems
+    assert "leave it out" in problem
+
+
 class LooksLikeRedis:
     """What FakeRedis and a Cluster's client have in common: methods, and no redis.Redis among their bases."""
 

@@ -65,7 +65,7 @@ def _local_id_token(setup: Setup) -> Finding:
         return warning(
             "local-id-token",
             "CENTRALAUTH_UNSAFE_LOCAL_ID_TOKEN is on: until their token expires, people stay in who were "
-            "blocked or signed out at CentralAuth, and it is not asked about a stolen session cookie.",
+            "blocked or signed out at CentralAuth.",
             "Switch it off unless the calls it saves are worth that.",
         )
     return ok("local-id-token", "CentralAuth is asked who people are.")
