@@ -13,6 +13,8 @@ OWN_KEYS: Final = "_centralauth"
 #: Epoch seconds of the year 9999: what is later, or no number, stores cannot count with.
 LAST_MOMENT: Final = 253_402_300_800
 
+_NESTED: Final = (dict, list)
+
 
 class CorruptSessionError(Exception):
     """A session record that is no session."""
@@ -78,7 +80,7 @@ class SessionEncoding:
         nested = {
             key: inner
             for key, inner in session.items()
-            if isinstance(inner, dict | list) and not key.startswith(OWN_KEYS)
+            if isinstance(inner, _NESTED) and not key.startswith(OWN_KEYS)
         }
         if not nested:
             return False
@@ -104,10 +106,9 @@ def _whole(notes: Any) -> tuple[float | None, float | None, tuple[str, ...]]:
     """
     match notes:
         case [None | int() | float() as due, None | int() | float() as until, [*companions]]:
-            moments = (due or 0.0, until or 0.0)
-            if all(0 <= moment < LAST_MOMENT for moment in moments) and all(
-                isinstance(key, str) for key in companions
-            ):
+            # Without loops of our own: every request with a session comes by here.
+            usable = 0 <= (due or 0.0) < LAST_MOMENT and 0 <= (until or 0.0) < LAST_MOMENT
+            if usable and {*map(type, companions)} <= {str}:
                 return due, until, tuple(companions)
         case _:
             pass

@@ -154,12 +154,14 @@ class SessionGuard(SessionInterface):
         session.sid = self._new_sid()
 
     def _save(self, app: Flask, session: Any, response: Response) -> None:
-        if not session and session.modified:
+        # Asked once: Flask-Session copies the whole session to answer.
+        empty = not session
+        if empty and session.modified:
             self.discard(session)
         stored: Stored = session.centralauth
         if stored.outlived:
             return
-        if not session:
+        if empty:
             if stored.removed:
                 self._cookie.delete(app, response)
         elif session.modified or self._is_changed_inside(session, stored):
