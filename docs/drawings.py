@@ -38,7 +38,8 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "Settings and started logins",
-        "config setting_checks setting_warnings attempts embedded_store access_token policy recent",
+        "config setting_table setting_checks setting_warnings attempts embedded_store access_token policy "
+        "recent",
     ),
     (
         "Values and rules",

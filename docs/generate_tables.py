@@ -2,8 +2,8 @@
 
     python docs/generate_tables.py
 
-Run it after changing SETTINGS in flask_centralauth/config.py, or the emulator's options or commands; a test
-compares them.
+Run it after changing SETTINGS in flask_centralauth/setting_table.py, or the emulator's options or commands; a
+test compares them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from flask_centralauth.config import SETTINGS, Setting, Settings
+from flask_centralauth.config import Settings
 from flask_centralauth.emulator import check_command, cli, commands
+from flask_centralauth.setting_table import SETTINGS, Setting
 
 FOLDER: Final = Path(__file__).parent
 

@@ -115,7 +115,7 @@ def _load_or_complain(ctx: click.Context) -> Flask:
 
 
 def _settings_in_force(app: Flask, state: State) -> Iterator[tuple[str, str, str]]:
-    from .config import SETTINGS
+    from .setting_table import SETTINGS
 
     for setting in SETTINGS:
         value = getattr(state.settings, setting.name)

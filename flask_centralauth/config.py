@@ -21,10 +21,9 @@ from flask.sessions import SecureCookieSessionInterface
 from . import setting_checks as checks
 from . import setting_warnings
 from .errors import ConfigurationError
-from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .redirects import safe_return_to
 from .setting_checks import InvalidSettingError, OptionalWords
-from .setting_warnings import PREFIX
+from .setting_table import REQUIRED, SETTINGS, Setting
 
 log = logging.getLogger("flask_centralauth")
 
@@ -32,8 +31,6 @@ ROUTES: Final = ("login", "callback", "confirm", "user", "logout", "affirm")
 MINIMUM_SECRET_KEY: Final = 16
 #: Other spellings of the client secret.
 FURTHER_KEYS: Final = ("CENTRALAUTH_CLIENT_SECRET_FILE", "CENTRALAUTH_CLIENT_SECRETS")
-
-_REQUIRED: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +82,6 @@ class Settings:
     @property
     def base_is_loopback(self) -> bool:
         return checks.is_loopback(urlsplit(self.base_url).hostname)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the reference: key, how it is checked, what it does."""
-
-    name: str
-    read: Callable[[Any], Any]
-    default: Any
-    effect: str
-    environment: str | None = None
-    secret: bool = False
-
-    @property
-    def key(self) -> str:
-        return PREFIX + self.name.upper()
 
 
 def load(app: Flask) -> Settings:
@@ -188,7 +169,7 @@ def _read(app: Flask, setting: Setting) -> Any:
         value = os.environ.get(setting.environment)
     if value is not None:
         return setting.read(_tidied(setting, value))
-    if setting.default is _REQUIRED:
+    if setting.default is REQUIRED:
         raise InvalidSettingError(f"is missing. Set it, or the environment variable {setting.environment}.")
     return setting.default
 
@@ -257,44 +238,3 @@ def _secret_keys(app: Flask) -> tuple[str | bytes, ...]:
     if len(newest) < MINIMUM_SECRET_KEY and not (app.debug or app.testing):
         log.warning("SECRET_KEY is shorter than %d bytes; anybody may guess it.", MINIMUM_SECRET_KEY)
     return (*reversed(app.config.get("SECRET_KEY_FALLBACKS") or ()), newest)
-
-
-SETTINGS: Final = (
-    Setting("client_id", checks.client_id, _REQUIRED, "Organization id.", "AUTH_ORGANIZATION_ID"),
-    Setting("client_secret", checks.credential, _REQUIRED, "Client secret.", "AUTH_SECRET", secret=True),
-    Setting("base_url", checks.base_url, "https://centralauth.com", "Where CentralAuth is.", "AUTH_BASE_URL"),
-    Setting("callback_url", checks.callback_url, None, "The exact redirect URI."),
-    Setting("url_prefix", checks.url_prefix, "/api/auth", "Where the routes are mounted."),
-    Setting("login_view", checks.endpoint, None, "Endpoint of the application's own sign-in page."),
-    Setting("after_login", checks.path_or_endpoint, "/", "Where a login without a return path ends."),
-    Setting("after_logout", checks.path_or_endpoint, "/", "Where a logout without a return path ends."),
-    Setting("return_hosts", checks.hosts, (), "Further exact hosts that return_to may name."),
-    Setting("autologin_domains", checks.origins, (), "Every domain that takes part in autologin."),
-    Setting("autologin_key", checks.shared_key, None, "The key these domains share.", secret=True),
-    Setting(
-        "user_ttl",
-        checks.number(0, 86_400),
-        60.0,
-        "Seconds a checked user is reused; 0 asks on every request.",
-    ),
-    Setting(
-        "stale_grace",
-        checks.number(0, 86_400),
-        300.0,
-        "Seconds a user stays in while CentralAuth cannot be asked.",
-    ),
-    Setting("timeout", checks.number(0.1, 60), 5.0, "Seconds for one call to CentralAuth, in total."),
-    Setting("login_lifetime", checks.whole_seconds(60, 86_400), 1800, "Seconds a started login may take."),
-    Setting("logout_everywhere", checks.flag, False, "Whether logout also ends the session at CentralAuth."),
-    Setting("allow_blocked", checks.flag, False, "Whether blocked users may come in."),
-    Setting("require_verified", checks.flag, False, "Whether unverified users are refused."),
-    Setting(
-        "unsafe_local_id_token",
-        checks.flag,
-        False,
-        "Whether a login's own id token stands in for CentralAuth until it expires.",
-    ),
-    Setting("translations", checks.words(TRANSLATION_KEYS), None, "Texts of CentralAuth's login page."),
-    Setting("theme", checks.words(THEME_KEYS), None, "Looks of CentralAuth's login page."),
-    Setting("flash_category", checks.plain_text, "error", "Category of flashed errors."),
-)

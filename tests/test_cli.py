@@ -212,7 +212,7 @@ class TestRoutes:
 
 class TestSettings:
     def test_every_setting_in_force(self, make_app: MakeApp) -> None:
-        from flask_centralauth.config import SETTINGS
+        from flask_centralauth.setting_table import SETTINGS
 
         rows = settings_shown(make_app(CENTRALAUTH_USER_TTL=30))
         assert {setting.key for setting in SETTINGS} <= rows.keys()

@@ -11,7 +11,8 @@ import pytest
 from flask import Flask
 
 from flask_centralauth import CentralAuth, ConfigurationError, public
-from flask_centralauth.config import SETTINGS, Settings, load
+from flask_centralauth.config import Settings, load
+from flask_centralauth.setting_table import SETTINGS
 
 SECRET: Final = "sentinel-client-secret-0123456789"[:32]
 REQUIRED: Final = {
