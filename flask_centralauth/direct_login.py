@@ -77,7 +77,7 @@ def authenticate_direct(state: State, email: str, *, return_to: str | None = Non
 def ask_before_login(state: State, callback: Callback) -> Response | None:
     """Return the page with the button, for a link that was opened where nobody asked for it.
 
-    Changes nothing at CentralAuth: a mail scanner that opens the link uses nothing up.
+    Asks CentralAuth nothing: whoever else opens this address does not use up its code.
     None when no login by mail waits for this callback.
     """
     waiting = None if callback.code is None else state.mail_logins.find(callback.state)
