@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -9,10 +10,12 @@ from typing import Any, Final
 from flask import Flask, Request, Response
 from itsdangerous import BadSignature, Signer
 
+log = logging.getLogger("flask_centralauth")
+
 #: Store clients raise on other keys; whoever sends such an id is simply nobody.
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_=.-]{1,160}")
 
-#: So many cookies of one name are looked at.
+#: More sessions under one name than a changed domain or path leaves behind.
 MAX_SESSIONS: Final = 4
 
 
@@ -23,10 +26,19 @@ class SessionCookie:
         self._interface = interface
 
     def read(self, app: Flask, request: Request) -> list[str]:
-        """Return the session ids a browser sent: one, none, or one of ours and one of somebody else's."""
-        values = request.cookies.getlist(self._interface.get_cookie_name(app))[:MAX_SESSIONS]
+        """Return the session ids a browser sent: one, none, or a few, of which some may be a stranger's."""
+        values = request.cookies.getlist(self._interface.get_cookie_name(app))
         found = [sid for value in values if (sid := self._read(app, value)) is not None]
-        return found if len(found) < 2 else list(dict.fromkeys(found))
+        if len(found) < 2:
+            return found
+        found = list(dict.fromkeys(found))
+        if len(found) > MAX_SESSIONS:
+            # Attack: cookie tossing with so many that the person's own is not among those looked at.
+            log.warning(
+                "A browser sent %d session cookies: none counts, a stranger may have set some.", len(found)
+            )
+            return []
+        return found
 
     def _read(self, app: Flask, value: str) -> str | None:
         if not _SESSION_ID.fullmatch(value):

@@ -17,6 +17,7 @@ from flask import Flask, session
 
 from flask_centralauth import CentralAuth, ConfigurationError, User
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.session_cookie import MAX_SESSIONS
 from flask_centralauth.session_guard import EMBEDDED_FILE
 
 from ..browser_client import Browser
@@ -98,6 +99,20 @@ def test_cookie_tossing_of_other_sessions(target: Target) -> None:
         for cookie in (f"{planted}; {own}", f"{own}; {planted}"):
             headers = {"Cookie": cookie, "User-Agent": victim.user_agent}
             assert ask(f"{target.url}/api/data", headers=headers).json() == {"email": ALICE}, cookie
+
+
+@attack(16)
+@pytest.mark.parametrize("first", ["attacker", "victim"])
+def test_cookie_tossing_of_more_sessions_than_are_looked_at(target: Target, first: str) -> None:
+    """So that the attacker's is among those looked at, and the victim's is not."""
+    attacker = target.log_in(target.person(BOB))
+    victim = target.log_in()
+    own, junk = [target.cookie(victim)], [f"junk{number}" for number in range(MAX_SESSIONS)]
+    planted = [*junk[1:], target.cookie(attacker)]
+    cookie = "; ".join(f"session={sid}" for sid in (planted + own if first == "attacker" else own + planted))
+    headers = {"Cookie": cookie, "User-Agent": victim.user_agent}
+    assert ask(f"{target.url}/api/data", headers=headers).status == 401
+    assert target.who(victim) == ALICE, "without what was planted, the login goes on"
 
 
 @attack(23, "An id the store does not know is never taken over.")
