@@ -32,13 +32,14 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
     """
     login = state.logins.current()
     record = state.logins.live(login) if login is not None else None
-    state.logins.end(login)
+    ended = state.logins.end(login)
     forget_outcome(state)
     if login is None:
         return
     state.users.forget(login)
     set_identity(Identity(ANONYMOUS))
-    if record is not None:
+    # Of two logouts at once, the one that ended it.
+    if record is not None and ended:
         application = current_app._get_current_object()  # type: ignore[attr-defined]
         user_logged_out.send(application, user=record.user, login_id=login.login_id)
     if state.settings.logout_everywhere if everywhere is None else everywhere:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from flask import Blueprint, Flask, Response, get_flashed_messages, redirect
 
 from flask_centralauth import CentralAuth, User, auth_required, current_user, public
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.login_record import Record
+from flask_centralauth.login_store import Login, LoginStore
 from flask_centralauth.signals import user_logged_out
 
 from .browser_client import Browser
@@ -352,6 +355,31 @@ def test_the_signal_tells_who_left_once(server: LiveServer, browser: Browser) ->
     assert len(told) == 1
     assert told[0][0] == "alice@example.com"
     assert told[0][1]
+
+
+def test_the_signal_comes_once_of_two_logouts_at_once(
+    server: LiveServer, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[User] = []
+
+    def left(_app: Flask, *, user: User, login_id: str) -> None:
+        told.append(user)
+
+    both, live = threading.Barrier(2, timeout=10), LoginStore.live
+
+    def live_for_both(store: LoginStore, login: Login) -> Record | None:
+        found = live(store, login)
+        both.wait()
+        return found
+
+    browser.get(f"{server.url}/private")
+    tabs = [browser.tab(), browser.tab()]
+    forms = [tab.get(f"{server.url}{LOGOUT}").forms[0] for tab in tabs]
+    monkeypatch.setattr(LoginStore, "live", live_for_both)
+    with user_logged_out.connected_to(left), ThreadPoolExecutor(2) as clicks:
+        pages = clicks.map(lambda tab, form: tab.submit(form, follow=False), tabs, forms)
+        assert [page.status for page in pages] == [303, 303]
+    assert [user.email for user in told] == ["alice@example.com"]
 
 
 def test_a_login_that_was_over_already_is_not_told_again(
