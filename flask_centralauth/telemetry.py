@@ -18,6 +18,7 @@ except ImportError as missing:
         "flask_centralauth.telemetry needs OpenTelemetry: pip install 'flask_centralauth[opentelemetry]'"
     ) from missing
 
+from .attempts import AFFIRM
 from .errors import CentralAuthError, ErrorCode
 from .signals import login_failed, session_ended, user_logged_in, user_logged_out
 from .state import state_of
@@ -76,6 +77,8 @@ def _observer(users: UserCache, name: str) -> Callable[[CallbackOptions], Iterab
 
 def _adder(counter: Counter) -> Callable[..., None]:
     def add(_sender: object, *, error: CentralAuthError | None = None, **_more: object) -> None:
+        if error is not None and error.attempt is not None and error.attempt.purpose == AFFIRM:
+            return  # nobody was about to log in
         counter.add(1, {} if error is None else {"error.type": _kind(error)})
 
     return add

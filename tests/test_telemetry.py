@@ -84,6 +84,15 @@ def test_codes_made_up_by_a_visitor_make_no_new_series(site: Site) -> None:
     assert failed == {"_OTHER": 3}
 
 
+def test_affirmation_that_fails_is_no_login_that_failed(site: Site) -> None:
+    """As one that works is no login that worked."""
+    site.log_in()
+    collected = Collected(site)
+    site.emulator.next_login(error="captchaInvalid")
+    site.get("/api/auth/affirm")
+    assert not [count for (name, _kind), count in collected.numbers().items() if name == "logins"]
+
+
 def test_applications_are_counted_apart(make_site: MakeSite) -> None:
     first = make_site()
     other = make_site()
