@@ -17,6 +17,7 @@ from .errors import CentralAuthError
 from .guarded_views import refuse_open_views, refuse_unusable_pages
 from .guards import protect
 from .handlers import handle_error
+from .incidents import record_rest
 from .login_store import LoginStore
 from .login_words import words_of_call
 from .mail_logins import MailLogins
@@ -91,7 +92,7 @@ class CentralAuth:
         app.jinja_env.globals.setdefault("centralauth", self)  # pyright: ignore[reportArgumentType]
         app.before_request(_request_checks(proxy))
         # Flask runs these in reverse: the first of the list has the last word.
-        app.after_request_funcs.setdefault(None, []).insert(0, insist_on_headers)
+        app.after_request_funcs.setdefault(None, []).insert(0, _last_word)
         _serialize_users(app)
         _add_commands(app)
 
@@ -208,6 +209,11 @@ def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
             proxy.look()
 
     return check
+
+
+def _last_word(response: Response) -> Response:
+    record_rest(response)
+    return insist_on_headers(response)
 
 
 def _serialize_users(app: Flask) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask import Response, after_this_request, current_app, request
+from flask import Request, Response, current_app, request
 from werkzeug.exceptions import SecurityError
 
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
@@ -17,6 +17,8 @@ log = logging.getLogger("flask_centralauth")
 #: Being asked to sign in is no incident, unless a login failed or ended of it.
 _EVERYDAY: Final = (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
 _REDIRECTS: Final = range(300, 400)
+#: On the request object: errors that need a record before the request ends.
+_UNANSWERED: Final = "_centralauth_unanswered"
 
 
 def explain(error: CentralAuthError) -> None:
@@ -71,13 +73,23 @@ def record_unanswered(error: CentralAuthError) -> None:
     A page open to everybody is served although a login ended meanwhile, and an
     application may have a handler of its own.
     """
+    _request().__dict__.setdefault(_UNANSWERED, []).append(error)
 
-    @after_this_request
-    def leave_record(response: Response) -> Response:
+
+def record_rest(response: Response) -> None:
+    """Record what was left to the end of the request.
+
+    Not by ``after_this_request``: an ``after_request`` function of the application may be
+    the first to ask who is logged in, and then that would be too late.
+    """
+    for error in _request().__dict__.get(_UNANSWERED, ()):
         if "status" not in error.facts:
             explain(error)
             record(error, response.status_code)
-        return response
+
+
+def _request() -> Request:
+    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
 
 
 def _level(error: CentralAuthError, status: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from flask import Response
 
 from flask_centralauth import (
     CentralAuthError,
@@ -17,6 +18,7 @@ from flask_centralauth import (
     PermissionDenied,
     ServiceUnavailable,
     SessionError,
+    current_user,
 )
 from flask_centralauth.signals import login_failed, session_ended
 
@@ -390,6 +392,25 @@ def test_session_that_ends_leaves_one_record_whatever_the_page(
     (news,) = ended
     # All but the status, which nobody knows before the answer.
     assert news["facts"] == {name: fact for name, fact in facts.items() if name != "status"}
+
+
+def test_session_that_ends_when_all_is_done_but_the_applications_log_line(
+    site: Site, caplog: pytest.LogCaptureFixture, ended: list[dict[str, Any]]
+) -> None:
+    """An ``after_request`` function is the first to ask who is logged in."""
+
+    @site.app.after_request
+    def name_user(response: Response) -> Response:
+        response.headers["X-User"] = current_user.email or "nobody"
+        return response
+
+    site.log_in()
+    site.emulator.fail("userinfo", error_code="sessionInactive")
+    assert site.get("/peek").headers["X-User"] == "nobody"
+
+    (record,) = incidents(caplog)
+    assert (facts_of(record)["error_code"], facts_of(record)["status"]) == ("sessionInactive", 200)
+    assert len(ended) == 1
 
 
 def test_session_that_ends_while_a_callback_comes_again_is_recorded_as_what_it_is(
