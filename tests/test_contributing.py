@@ -18,7 +18,7 @@ RUN: Final = (ROOT / "tests" / "run").read_text("utf-8")
 PROJECT: Final = (ROOT / "pyproject.toml").read_text("utf-8")
 
 #: Folders that tests make.
-MADE: Final = ("tests/artifacts",)
+MADE: Final = ("tests/artifacts", "docs/_build")
 
 
 def _mentioned(pattern: str) -> list[str]:
