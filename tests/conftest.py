@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,11 @@ CHROMIUM_OPTIONS: Final = (
     # Pages must need nothing from outside; what they ask for all the same fails at once.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
 )
+
+# A shell starts what runs in the background with SIGINT ignored, and so would be every program that a
+# test starts and stops with Ctrl-C. A handler of our own is not inherited.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine an example may take long; pytest's own time limit finds the ones that hang.
 settings.register_profile("tests", deadline=None)
