@@ -20,6 +20,7 @@ from .embedding import is_framed
 from .errors import LoginError
 from .identity import identity
 from .negotiation import is_background
+from .redirects import origin_of
 from .session_guard import require_store
 from .shared_states import USED_FOR
 from .sign_in import begin_login
@@ -50,8 +51,10 @@ def is_of_carried_login(state: State, request: Request) -> bool:
 def begin_own_login(state: State, callback: Callback) -> Response | None:
     """Return the start of this browser's own login for a login that was carried here.
 
-    None when it was not, or has begun here before: then it is a callback like any other.
-    Whoever is signed in stays who they are.
+    None when it was not: then it is a callback like any other. Whoever is signed in stays
+    who they are.
+
+    :raises LoginError: it has begun here before.
     """
     framed = is_framed(request)
     if (is_background(request) and not framed) or not _is_carried(state, callback):
@@ -59,9 +62,10 @@ def begin_own_login(state: State, callback: Callback) -> Response | None:
     if identity().login is not None:
         return without_page(current_app.response_class()) if framed else None
     require_store(session)
-    # Two frames, or a link that is opened again: each state begins one login here.
-    if not state.logins.claim(callback.state, USED_FOR):
-        return None
+    # Two frames, or a link that is opened again: each state begins one login here. One
+    # application may be several of the domains, the one where the state counts itself among them.
+    if not state.logins.claim(f"{origin_of(state.callback_url())} {callback.state}", USED_FOR):
+        raise state.flow.unvouched(callback, used_before=True)
     return begin_login(state, purpose=CARRIED)
 
 

@@ -60,9 +60,19 @@ def sign_in(browser: Browser, domain: Domain, email: str = "alice@example.com") 
 def answer(browser: Browser, login_page: Page, email: str) -> str:
     """Sign in on CentralAuth's page and go on; return the callback in the hidden frame."""
     page = browser.submit(login_page.forms[0].action, {"email": email})
-    (frame,) = re.findall(r'<iframe src="([^"]*)"', page.text)
-    browser.click(page.headers["Location"])
+    follow(browser, page)
+    return framed_in(page)
+
+
+def framed_in(carrying: Page) -> str:
+    """The callback that CentralAuth's page opens in a hidden frame."""
+    (frame,) = re.findall(r'<iframe src="([^"]*)"', carrying.text)
     return html.unescape(frame)
+
+
+def follow(browser: Browser, carrying: Page) -> Page:
+    """Go on to where the login was started."""
+    return browser.click(carrying.headers["Location"])
 
 
 def in_frame(browser: Browser, url: str) -> Page:

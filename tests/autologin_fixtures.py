@@ -53,6 +53,17 @@ def make_domain(
 
 
 @pytest.fixture
+def one_application(live_server: RunServer, make_app: MakeApp, emulator: Emulator) -> tuple[Domain, Domain]:
+    """Two domains that are one application: the host decides where its callback is."""
+    late = _Late()
+    url = live_server(late).url
+    origins = [url, url.replace("127.0.0.1", "localhost")]
+    emulator.configure(autologin=True, autologin_carry=True, whitelist=origins)
+    late.app = make_app(CENTRALAUTH_AUTOLOGIN_DOMAINS=origins, CENTRALAUTH_AUTOLOGIN_KEY=KEY)
+    return Domain(late.app, origins[0]), Domain(late.app, origins[1])
+
+
+@pytest.fixture
 def shop(make_domain: MakeDomain) -> Domain:
     """Where people sign in."""
     return make_domain(0)

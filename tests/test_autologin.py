@@ -22,7 +22,7 @@ from flask_centralauth.emulator import Emulator
 from flask_centralauth.errors import ServiceUnavailable
 from flask_centralauth.shared_states import MAX_AGE, SharedStates
 
-from .autologin_domains import HIDDEN, KEY, Domain, MakeDomain, answer, in_frame, sign_in
+from .autologin_domains import HIDDEN, KEY, Domain, MakeDomain, answer, follow, framed_in, in_frame, sign_in
 from .browser_client import Browser
 from .browser_page import Page
 
@@ -80,6 +80,21 @@ def test_answer_of_a_hook_is_not_shown_in_a_frame(shop: Domain, blog: Domain, pe
     page = in_frame(person, sign_in(person, shop))
     assert (page.status, page.text, page.headers["X-Hook"]) == (204, "", "ran")
     assert blog.user_of(person) == "alice@example.com"
+
+
+@pytest.mark.parametrize("first", ["frame", "window"])
+def test_domains_may_be_one_application(
+    one_application: tuple[Domain, Domain], person: Browser, emulator: Emulator, first: str
+) -> None:
+    """One state is used at both, once at each, whichever comes first."""
+    shop = one_application[0]
+    page = person.submit(person.get(f"{shop.url}/private").forms[0].action, {"email": "alice@example.com"})
+    steps = {"frame": lambda: in_frame(person, framed_in(page)), "window": lambda: follow(person, page)}
+    for step in (first, *(steps.keys() - {first})):
+        steps[step]()
+    assert [domain.user_of(person.tab()) for domain in one_application] == ["alice@example.com"] * 2
+    assert emulator.requests.count("login") == 2, "nobody was sent there again"
+    assert refused(Browser(emulator, user=None).get(framed_in(page)))
 
 
 class TestNobodyIsSignedInAs:
