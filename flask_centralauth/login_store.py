@@ -133,10 +133,10 @@ class LoginStore:
 
     def _take_back(self) -> NoReturn:
         """Refuse a renewal: a logout that came while it ran is final."""
-        self._guard.discard(session)
         session.clear()
-        # Another tab may have been faster: the cookie may be good.
+        # Another tab may have been faster: the cookie may be good. And the store may fail now.
         abandon(session)
+        self._guard.discard(session)
         raise SessionError(ErrorCode.SESSION_INACTIVE, "the login ended while it was renewed")
 
     def _new_login(self, user_id: str, token: str, domain: str, lifetime: float | None) -> Login:

@@ -15,10 +15,10 @@ from typing import Any, Final
 import pytest
 from flask import Flask, session
 
-from flask_centralauth import CentralAuth, ConfigurationError, User
+from flask_centralauth import CentralAuth, ConfigurationError, ErrorCode, ServiceUnavailable, User
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.session_cookie import MAX_SESSIONS
-from flask_centralauth.session_guard import EMBEDDED_FILE
+from flask_centralauth.session_guard import EMBEDDED_FILE, SessionGuard
 
 from ..browser_client import Browser
 from ..conftest import MakeApp, RunServer
@@ -39,6 +39,10 @@ def _with_views(target: Target) -> Target:
         return {key: value for key, value in session.items() if isinstance(value, str)}
 
     return target
+
+
+def _fail(*_args: object) -> None:
+    raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "down")
 
 
 def _rows(app: Flask) -> list[tuple[str, bytes, float]]:
@@ -180,8 +184,10 @@ def test_a_slow_request_does_not_undo_a_logout(make_target: MakeTarget) -> None:
 
 
 @attack(25)
-@pytest.mark.parametrize("how", ["logout", "logout_user"])
-def test_an_affirmation_does_not_undo_a_logout(make_target: MakeTarget, how: str) -> None:
+@pytest.mark.parametrize("how", ["logout", "logout before the store fails", "logout_user"])
+def test_an_affirmation_does_not_undo_a_logout(
+    make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     """It began before, as the same person; its answer would have been a login."""
     target = make_target()
     inside, finish = Event(), Event()
@@ -200,15 +206,18 @@ def test_an_affirmation_does_not_undo_a_logout(make_target: MakeTarget, how: str
     thread = Thread(target=lambda: slow_tab.get(url, follow=False))
     thread.start()
     assert inside.wait(10)
-    if how == "logout":
+    if how != "logout_user":
         target.browser.submit(target.browser.get(target.auth("logout")).forms[0])
     else:
         state = target.app.extensions["centralauth"]
         with target.app.app_context():
             state.logins.end_all(user_id)
             state.users.expect_news()
-    finish.set()
-    thread.join(10)
+    with monkeypatch.context() as store:
+        if how == "logout before the store fails":
+            store.setattr(SessionGuard, "discard", _fail)
+        finish.set()
+        thread.join(10)
     assert target.who() is None
     assert target.who(slow_tab) is None
 
