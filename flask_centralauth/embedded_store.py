@@ -46,6 +46,8 @@ class EmbeddedStore:
         self._inherited: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
+        # Apart from the other lock, which a thread of the parent may have held.
+        self._starting_over = threading.Lock()
 
     def get_many(self, *keys: str) -> list[bytes | None]:
         marks = ",".join("?" * len(keys))
@@ -100,7 +102,10 @@ class EmbeddedStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         if self._process != os.getpid():
-            self._leave_to_parent()
+            with self._starting_over:
+                # Else the second of two threads would drop what the first has just opened and uses.
+                if self._process != os.getpid():
+                    self._leave_to_parent()
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()

@@ -146,6 +146,36 @@ assert store.get_many("of-child") == [b"value"]
     )
 
 
+def test_two_threads_are_the_first_in_a_forked_process(path: Path) -> None:
+    """One starts over; the other goes on with what that one has opened."""
+    run(
+        """
+import threading
+store = EmbeddedStore(pathlib.Path(sys.argv[1]))
+store.put("key", b"value", 600)
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+start_over, times, other_came = store._leave_to_parent, [], threading.Event()
+
+def slowly():
+    times.append(1)
+    if len(times) == 2:
+        other_came.set()
+    other_came.wait(0.3)
+    start_over()
+
+store._leave_to_parent = slowly
+threads = [threading.Thread(target=store.get_many, args=("key",)) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+os._exit(0 if len(times) == 1 and store.get_many("key") == [b"value"] else 1)
+""",
+        path,
+    )
+
+
 @pytest.fixture
 def being_made(path: Path) -> Iterator[sqlite3.Connection]:
     """The connection of another worker, in the middle of making the file."""
