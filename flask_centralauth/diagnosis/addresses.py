@@ -104,7 +104,7 @@ def _autologin(setup: Setup) -> Finding:
         return unknown(
             "autologin",
             "Which of the domains this is cannot be told: the callback URL is only known inside a request.",
-            "Set CENTRALAUTH_CALLBACK_URL.",
+            "Set CENTRALAUTH_CALLBACK_URL, unless this application is several of them.",
         )
     here = origin_of(setup.callback_url)
     if here not in domains:

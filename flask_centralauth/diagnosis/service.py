@@ -26,7 +26,7 @@ from .findings import Finding, Level, Setup, ok, problem, unknown, warning
 if TYPE_CHECKING:
     from ..deadline import Reply
 
-#: A confirmation of identity may be 60 seconds off, see `guards`; half of it is spent on the way.
+#: A confirmation of identity may be 60 seconds off, see `affirmation`; half of it is spent on the way.
 CLOCK_TOLERANCE: Final = 30
 NO_TOKEN: Final = "flask-centralauth-check"  # noqa: S105 - made to be refused
 CHECKING: Final = Visitor(ip="127.0.0.1", user_agent="flask_centralauth check")
