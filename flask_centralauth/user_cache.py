@@ -240,11 +240,12 @@ class UserCache:
             check_policy(record.user, self._settings)
         except PermissionDenied:
             return None
-        checked = _moment_of(record.checked)
+        fact = self._fact(check, record.user, _moment_of(record.checked))
         known = self._known.get(check.login.login_id)
-        if known is not None and known.visitor == check.visitor:
-            checked = max(checked, known.checked)
-        return self._known.keep(self._fact(check, record.user, checked))
+        if known is not None and known.visitor == check.visitor and known.checked > fact.checked:
+            # CentralAuth was asked since the record was read, or the clock was set.
+            fact = replace(known, seen=check.seen, version=check.version, news=None)
+        return self._known.keep(fact)
 
     def _fact(self, check: _Check, user: User, checked: float) -> Known:
         fresh_until = checked + self._settings.user_ttl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,8 @@ import pytest
 
 from flask_centralauth.client import CentralAuthClient
 from flask_centralauth.errors import ERRORS, ErrorCode
+from flask_centralauth.login_record import Record
+from flask_centralauth.login_store import Login, LoginStore
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once, ended_sessions
@@ -381,3 +384,28 @@ def test_two_people_at_once_get_their_own_outcome(site: CheckedSite) -> None:
     answers = at_once([site.fetcher(), site.fetcher(browser=bob)] * 5)
     assert [answer.status for answer in answers] == [200, 401] * 5
     site.recover()
+
+
+def test_slow_request_does_not_bring_the_answer_of_before_back(
+    site: CheckedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the record when another one asks CentralAuth, and goes on when that is done."""
+    live, has_read, go_on = LoginStore.live, threading.Event(), threading.Event()
+
+    def live_slowly(store: LoginStore, login: Login) -> Record | None:
+        found = live(store, login)
+        if not has_read.is_set():
+            has_read.set()
+            assert go_on.wait(20)
+        return found
+
+    site.expire()
+    site.fail(action="patch", patch={"email": "renamed@example.com"})
+    monkeypatch.setattr(LoginStore, "live", live_slowly)
+    slow = Running(site.fetcher())
+    assert has_read.wait(20)
+    assert site.who() == ("renamed@example.com", False)
+    go_on.set()
+    assert slow.result().json()["email"] == "renamed@example.com"
+    assert site.who() == ("renamed@example.com", False)
+    assert site.asked == 1
