@@ -28,7 +28,10 @@ from .browser_page import Page
 from .conftest import LiveServer, RunServer
 from .test_templates import Page as Document
 
-EXAMPLE = Path(__file__).parents[1] / "example_app"
+ROOT = Path(__file__).parents[1]
+#: `run` installs the package it stands beside; beside the tests of a wheel there is none.
+CHECKOUT = ROOT.parents[1] if ROOT.parts[-2:] == ("build", "wheel") else ROOT
+RUN = CHECKOUT / "example_app" / "run"
 ERRORS = [
     pytest.param(section, error, id=f"{section.at}-{error}")
     for section in SECTIONS
@@ -303,9 +306,7 @@ def test_second_failure_in_a_row_is_a_page_of_the_application(
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(EXAMPLE / "run"), *options], capture_output=True, text=True, timeout=60, check=False
-    )
+    return subprocess.run([str(RUN), *options], capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_run_explains_itself() -> None:
@@ -343,7 +344,7 @@ def test_run_says_when_a_port_is_taken(option: str) -> None:
 def test_run_starts_both_and_ctrl_c_stops_both() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         port, emulator_port = one.getsockname()[1], two.getsockname()[1]
-    command = [str(EXAMPLE / "run"), "--port", str(port), f"--emulator-port={emulator_port}"]
+    command = [str(RUN), "--port", str(port), f"--emulator-port={emulator_port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stdout is not None
         said = ""
@@ -351,6 +352,8 @@ def test_run_starts_both_and_ctrl_c_stops_both() -> None:
             said += line
             if "Stop with Ctrl-C" in line:
                 break
+        else:
+            pytest.fail(f"it ended before it was ready: {said}")
         profile = requests.get(
             f"http://127.0.0.1:{port}/profile", headers={"Accept": "text/html"}, timeout=10
         )
