@@ -7,7 +7,7 @@ from typing import Final
 from flask import Request, Response, after_this_request, current_app, request
 
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
-from .incidents import explain, record_unanswered
+from .incidents import explain, record_unanswered, record_unchecked
 from .known_logins import Identity
 from .login_store import Login
 from .negotiation import has_bearer
@@ -72,6 +72,7 @@ def _resolve(state: State, current: Request, fresh: bool) -> Identity:
         return _without_login(state, login, problem)
     except CentralAuthError as problem:
         # Not knowing is no answer: the session and its cookie stay as they are.
+        record_unchecked(problem)
         return Identity(ANONYMOUS, login, problem)
 
 
@@ -79,6 +80,8 @@ def _without_login(state: State, login: Login, problem: CentralAuthError) -> Ide
     try:
         end_login(state, login, problem)
     except ServiceUnavailable as failure:
+        failure.facts["while_ending"] = str(problem)
+        record_unchecked(failure)
         return Identity(ANONYMOUS, login, failure)
     return Identity(ANONYMOUS, None, problem)
 

@@ -17,8 +17,11 @@ log = logging.getLogger("flask_centralauth")
 #: Being asked to sign in is no incident, unless a login failed or ended of it.
 _EVERYDAY: Final = (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
 _REDIRECTS: Final = range(300, 400)
-#: On the request object: errors that need a record before the request ends.
+# On the request object: errors that need a record before the request ends, why its login could
+# not be checked, and whether there is a record.
 _UNANSWERED: Final = "_centralauth_unanswered"
+_UNCHECKED: Final = "_centralauth_unchecked"
+_LOGGED: Final = "_centralauth_logged"
 
 
 def explain(error: CentralAuthError) -> None:
@@ -48,23 +51,29 @@ def record(error: CentralAuthError, status: int) -> None:
     service, the store or the settings; INFO for a program that was asked to sign in. The
     facts are on the record as ``centralauth``, and on the error.
     """
-    error.facts["status"] = status
-    level = _level(error, status)
-    if level is not None:
-        log.log(
-            level,
-            "%s %s Hint: %s See docs/errors.md#%s",
-            type(error).__name__,
-            " ".join(f"{name}={_told(value)}" for name, value in error.facts.items() if value != ""),
-            error.hint,
-            error.docs_anchor,
-            extra={"centralauth": error.facts},
-            exc_info=error if level == logging.ERROR else None,
-        )
+    _log(error, status)
     failed_at_callback = _at_callback() and error.ended_login is None
     if error.attempt is not None or isinstance(error, LoginError) or failed_at_callback:
         application = current_app._get_current_object()  # type: ignore[attr-defined]
         login_failed.send(application, user=None, error=error)
+
+
+def _log(error: CentralAuthError, status: int) -> None:
+    error.facts["status"] = status
+    level = _level(error, status)
+    if level is None:
+        return
+    _request().__dict__[_LOGGED] = True
+    log.log(
+        level,
+        "%s %s Hint: %s See docs/errors.md#%s",
+        type(error).__name__,
+        " ".join(f"{name}={_told(value)}" for name, value in error.facts.items() if value != ""),
+        error.hint,
+        error.docs_anchor,
+        extra={"centralauth": error.facts},
+        exc_info=error if level == logging.ERROR else None,
+    )
 
 
 def record_unanswered(error: CentralAuthError) -> None:
@@ -76,16 +85,29 @@ def record_unanswered(error: CentralAuthError) -> None:
     _request().__dict__.setdefault(_UNANSWERED, []).append(error)
 
 
+def record_unchecked(problem: CentralAuthError) -> None:
+    """See to it that a login that cannot be checked now is logged, unless an error is anyway.
+
+    A page open to everybody is served to its user as to a guest, which only a record explains.
+    """
+    _request().__dict__.setdefault(_UNCHECKED, problem)
+
+
 def record_rest(response: Response) -> None:
     """Record what was left to the end of the request.
 
     Not by ``after_this_request``: an ``after_request`` function of the application may be
     the first to ask who is logged in, and then that would be too late.
     """
-    for error in _request().__dict__.get(_UNANSWERED, ()):
+    kept = _request().__dict__
+    for error in kept.get(_UNANSWERED, ()):
         if "status" not in error.facts:
             explain(error)
             record(error, response.status_code)
+    problem = kept.get(_UNCHECKED)
+    if problem is not None and _LOGGED not in kept:
+        explain(problem)
+        _log(problem, response.status_code)
 
 
 def _request() -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -14,12 +14,15 @@ from flask import Response
 from flask_centralauth import (
     CentralAuthError,
     ConfigurationError,
+    ErrorCode,
     LoginError,
     PermissionDenied,
     ServiceUnavailable,
     SessionError,
     current_user,
 )
+from flask_centralauth.engines import EmbeddedEngine
+from flask_centralauth.login_store import LoginStore
 from flask_centralauth.signals import login_failed, session_ended
 
 from .error_site import MakeSite, Site, assert_is_json_error
@@ -430,6 +433,73 @@ def test_session_that_ends_while_a_callback_comes_again_is_recorded_as_what_it_i
     assert [facts_of(record)["family"] for record in incidents(caplog)] == ["login", "session"]
     assert [error.family for error in failed] == ["login"]
     assert news["error"].error_code == "sessionInactive"
+
+
+def _fail(*_args: object) -> NoReturn:
+    raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "down")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/public", 200), ("/private", 503)])
+@pytest.mark.parametrize("down", ["CentralAuth", "the record", "the session"])
+def test_login_that_cannot_be_checked_leaves_one_record_whatever_the_page(
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    status: int,
+    down: str,
+) -> None:
+    """An open page is served to a guest, who is not one."""
+    site.log_in()
+    with monkeypatch.context() as outage:
+        if down == "CentralAuth":
+            site.emulator.fail("userinfo", status=503)
+        elif down == "the record":
+            outage.setattr(LoginStore, "live", _fail)
+        else:
+            outage.setattr(EmbeddedEngine, "get_many", _fail)
+        assert site.get(path).status == status
+
+    (record,) = [record for record in caplog.records if record.levelno > logging.WARNING]
+    assert (record.levelno, facts_of(record)["status"]) == (logging.ERROR, status)
+    assert site.signed_in()
+
+
+def test_outage_while_a_callback_comes_again_is_no_failed_login(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is in stays in, as far as is known."""
+    site.log_in()
+    site.emulator.fail("userinfo", status=503)
+    failed: list[CentralAuthError] = []
+
+    def listen(_sender: object, **news: Any) -> None:
+        failed.append(news["error"])
+
+    with login_failed.connected_to(listen):
+        assert site.get("/api/auth/callback?state=forged&code=x", follow=False).status == 303
+
+    assert levels(caplog) == [(logging.ERROR, True)]
+    assert failed == []
+
+
+def test_session_that_cannot_be_ended_is_recorded_on_a_public_page(
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+    ended: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site.log_in()
+    site.emulator.fail("userinfo", error_code="sessionInactive")
+    with monkeypatch.context() as outage:
+        outage.setattr(LoginStore, "end", _fail)
+        site.get("/public")
+
+    (record,) = incidents(caplog)
+    facts = facts_of(record)
+    assert (facts["error_code"], facts["status"]) == ("storeUnavailable", 200)
+    assert str(facts["while_ending"]).startswith("sessionInactive")
+    assert ended == []
 
 
 def test_blocked_user_is_recorded_on_a_public_page(site: Site, caplog: pytest.LogCaptureFixture) -> None:
