@@ -117,9 +117,10 @@ def end_login(state: State, login: Login, problem: CentralAuthError) -> None:
     :raises ServiceUnavailable: the session store cannot be asked, so the login lives on.
     """
     user = state.users.forget(login)
+    # First: the session may be gone although its login could not be ended.
+    forget_outcome(state)
     first = state.logins.end(login)
     problem.ended_login = login
-    forget_outcome(state)
     if first:
         explain(problem)
         record_unanswered(problem)

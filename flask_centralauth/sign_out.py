@@ -32,8 +32,8 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
     """
     login = state.logins.current()
     record = state.logins.live(login) if login is not None else None
-    ended = state.logins.end(login)
     forget_outcome(state)
+    ended = state.logins.end(login)
     if login is None:
         return
     state.users.forget(login)

@@ -1,0 +1,164 @@
+"""Each operation of the store in turn is the one that fails: once, and from then on.
+
+Whatever a request was about, its answer is one of ours, its incident is told once, and nobody is
+somebody else afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, Final
+
+import pytest
+
+from flask_centralauth import ErrorCode, ServiceUnavailable, signals
+from flask_centralauth.engines import EmbeddedEngine
+
+from .browser_page import Page
+from .error_site import MakeSite, Site
+
+pytest_plugins = ("tests.error_fixtures",)
+
+OPERATIONS: Final = ("get_many", "put", "add", "replace", "touch", "delete")
+SIGNALS: Final = ("user_logged_in", "user_logged_out", "user_affirmed", "login_failed", "session_ended")
+#: More than any request here needs.
+MOST: Final = 20
+
+Visit = Callable[[], Page]
+
+
+class FailingStore:
+    """Counts the operations of the embedded store, and lets some fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = 0
+        self._fails: Callable[[int], bool] = lambda _number: False
+        for name in OPERATIONS:
+            monkeypatch.setattr(EmbeddedEngine, name, self._failing(getattr(EmbeddedEngine, name)))
+
+    def fail(self, fails: Callable[[int], bool]) -> None:
+        self.done, self._fails = 0, fails
+
+    def _failing(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def failing(*args: Any) -> Any:
+            self.done += 1
+            if self._fails(self.done):
+                raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "down", retry_after=5)
+            return operation(*args)
+
+        return failing
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FailingStore:
+    return FailingStore(monkeypatch)
+
+
+@pytest.fixture
+def site(make_site: MakeSite, store: FailingStore) -> Site:
+    return make_site()
+
+
+@pytest.fixture
+def told(site: Site) -> Iterator[list[str]]:
+    """The signals that were sent."""
+    heard: list[str] = []
+
+    def listener(name: str) -> Callable[..., None]:
+        return lambda _sender, **_news: heard.append(name)
+
+    with ExitStack() as listening:
+        for name in SIGNALS:
+            listening.enter_context(getattr(signals, name).connected_to(listener(name), site.app))
+        yield heard
+
+
+def _page(path: str) -> Callable[[Site], Visit]:
+    def prepare(site: Site) -> Visit:
+        site.log_in()
+        return lambda: site.get(path, follow=False)
+
+    return prepare
+
+
+def _page_of_ended_session(path: str) -> Callable[[Site], Visit]:
+    def prepare(site: Site) -> Visit:
+        site.log_in()
+        site.emulator.fail("userinfo", error_code="sessionInactive")
+        return lambda: site.get(path, follow=False)
+
+    return prepare
+
+
+def _login(site: Site) -> Visit:
+    site.browser.cookies.clear()
+    callback = site.callback()
+    return lambda: site.browser.get(callback, follow=False)
+
+
+def _affirmation(site: Site) -> Visit:
+    site.log_in()
+    callback = site.callback("/api/auth/affirm")
+    return lambda: site.browser.get(callback, follow=False)
+
+
+def _callback_again(site: Site) -> Visit:
+    visit = _login(site)
+    visit()
+    return visit
+
+
+def _logout(site: Site) -> Visit:
+    site.log_in()
+    (form,) = site.get("/api/auth/logout").forms
+    return lambda: site.browser.submit(form, follow=False)
+
+
+VISITS: Final[dict[str, Callable[[Site], Visit]]] = {
+    "guarded page": _page("/private"),
+    "open page": _page("/public"),
+    "guarded page of an ended session": _page_of_ended_session("/private"),
+    "open page of an ended session": _page_of_ended_session("/public"),
+    "login": _login,
+    "affirmation": _affirmation,
+    "callback again": _callback_again,
+    "logout": _logout,
+}
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("prepare", VISITS.values(), ids=VISITS)
+def test_whichever_operation_fails(
+    site: Site,
+    store: FailingStore,
+    told: list[str],
+    caplog: pytest.LogCaptureFixture,
+    prepare: Callable[[Site], Visit],
+    lasting: bool,
+) -> None:
+    for failing in range(1, MOST):
+        site.emulator.reset()
+        site.browser.user = "alice@example.com"
+        visit = prepare(site)
+        told.clear()
+        caplog.clear()
+        store.fail(range(failing, MOST if lasting else failing + 1).__contains__)
+        page = visit()
+        needed = store.done
+        store.fail(lambda _number: False)
+
+        assert page.status in {200, 302, 303, 400, 503}, failing
+        records = [record for record in caplog.records if hasattr(record, "centralauth")]
+        assert len(records) <= 1, failing
+        assert len(told) == len(set(told)), failing
+        if {"user_logged_out", "session_ended"} & {*told}:
+            assert not site.signed_in(), failing
+        errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        if failing > needed:
+            assert not errors
+            return
+        # A redirect, or a link that was used before, may be right without what the store did not say.
+        assert errors or page.status in {302, 303, 400}, failing
+    pytest.fail(f"{MOST} operations were not enough")
