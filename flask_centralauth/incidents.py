@@ -34,7 +34,7 @@ def explain(error: CentralAuthError) -> None:
         "endpoint": request.endpoint or "",
         # Without the query, which may carry a code.
         "path": printable(request.path),
-        "host": printable(request.host, 100),
+        "host": printable(_host(), 100),
         "cookies_sent": bool(request.cookies),
         "attempt_age": error.attempt.age if error.attempt else "",
     }
@@ -121,6 +121,14 @@ def _level(error: CentralAuthError, status: int) -> int | None:
         # Only a program was shown the id.
         return None if status in _REDIRECTS else logging.INFO
     return logging.WARNING
+
+
+def _host() -> str:
+    try:
+        return request.host
+    except SecurityError:
+        # None of TRUSTED_HOSTS. Flask answers that itself, and what it answers is not ours to break.
+        return request.headers.get("Host", "")
 
 
 def _callback_url(error: CentralAuthError) -> str:

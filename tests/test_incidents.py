@@ -465,6 +465,22 @@ def test_login_that_cannot_be_checked_leaves_one_record_whatever_the_page(
     assert site.signed_in()
 
 
+def test_outage_under_the_name_of_another_host_is_still_a_bad_request(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Flask refuses it, after the application's own functions have asked who it is."""
+    site = make_site(TRUSTED_HOSTS=["127.0.0.1"])
+    site.log_in()
+    site.app.before_request(lambda: current_user.email and None)
+    site.emulator.fail("userinfo", status=503)
+    headers = {"Host": "evil.example", "Cookie": site.browser.cookies.header(site.url)}
+    headers["User-Agent"] = site.browser.user_agent
+    assert ask(f"{site.url}/public", headers=headers).status == 400
+
+    (record,) = incidents(caplog)
+    assert (facts_of(record)["host"], facts_of(record)["status"]) == ("evil.example", 400)
+
+
 def test_outage_while_a_callback_comes_again_is_no_failed_login(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
