@@ -470,8 +470,8 @@ def test_outage_under_the_name_of_another_host_is_still_a_bad_request(
 ) -> None:
     """Flask refuses it, after the application's own functions have asked who it is."""
     site = make_site(TRUSTED_HOSTS=["127.0.0.1"])
-    site.log_in()
     site.app.before_request(lambda: current_user.email and None)
+    site.log_in()
     site.emulator.fail("userinfo", status=503)
     headers = {"Host": "evil.example", "Cookie": site.browser.cookies.header(site.url)}
     headers["User-Agent"] = site.browser.user_agent
