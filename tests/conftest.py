@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import pytest
 from flask import Flask, jsonify
 from hypothesis import settings
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 from werkzeug.serving import make_server
 
 from .browser_client import Browser
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from playwright.sync_api import Browser as Chromium
     from playwright.sync_api import Page as ChromiumPage
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from flask_centralauth.emulator import Emulator
 
@@ -43,6 +48,14 @@ CHROMIUM_OPTIONS: Final = (
 # test starts and stops with Ctrl-C. A handler of our own is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Applications under test are dropped without a word to SQLAlchemy, and Python 3.13 warns of each of
+# their SQLite connections.
+@event.listens_for(Pool, "connect")
+def _close_with_its_pool(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    weakref.finalize(record, connection.close)
+
 
 # On a busy machine an example may take long; pytest's own time limit finds the ones that hang.
 settings.register_profile("tests", deadline=None)

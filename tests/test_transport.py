@@ -134,7 +134,8 @@ def test_a_slow_server_is_given_up_on_at_the_deadline(
     failure = refused(client_of(server.url, trusted=trusted))
     assert isinstance(failure.error, ServiceUnavailable)
     assert failure.seconds < TIMEOUT + SLACK
-    assert len(server.requests) == 1
+    # Not again. On a busy machine it may not have been read even once.
+    assert len(server.requests) <= 1
 
 
 @pytest.mark.parametrize("drip", [None, 0.05])
