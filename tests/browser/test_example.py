@@ -94,6 +94,8 @@ def test_script_shows_where_to_sign_in_and_comes_back(chromium_page: Page, examp
 
     page.locator(".answer").get_by_role("link", name="Sign in").click()
     page.get_by_role("button", name="alice@example.com").click()
+    # Loaded whole: a button whose script is still on its way does nothing.
+    page.wait_for_url(f"{example.url}/")
     page.get_by_role("button", name="Fetch").click()
     page.locator(".answer", has_text="200: Hello alice@example.com!").wait_for()
 
