@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,11 @@ def read_seed_file(path: Path) -> dict[str, Any]:
 
 
 def _toml(text: str, path: Path) -> dict[str, Any]:
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ImportError:  # pragma: no cover - only Python 3.10 comes without it
-        raise UsageError(f"{path}: TOML needs Python 3.11; write it as JSON") from None
-    return tomllib.loads(text)
+
+        return tomllib.loads(text)
+    raise UsageError(f"{path}: TOML needs Python 3.11; write it as JSON")  # pragma: no cover - only on 3.10
 
 
 def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
