@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from .access_token import MAX_TOKEN
 from .breaker import Breaker
 from .client_secrets import ClientSecrets
+from .dates import parse_date
 from .deadline import Reply, Transport
 from .errors import (
     CentralAuthError,
@@ -238,9 +238,11 @@ def _lifetime(answer: Mapping[str, Any]) -> float | None:
     moment = answer.get("expires_at")
     if moment is None:
         return None
+    if not isinstance(moment, str):
+        raise UnusableJSON("expires_at is not text")
     try:
-        until = datetime.fromisoformat(moment[:-1] + "+00:00" if moment.endswith("Z") else moment).timestamp()
-    except (AttributeError, TypeError, ValueError, OverflowError):
+        until = parse_date(moment).timestamp()
+    except ValueError:
         raise UnusableJSON("expires_at is not an ISO 8601 date") from None
     if until <= time.time():
         raise UnusableJSON("expires_at is in the past")

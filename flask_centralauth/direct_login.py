@@ -13,12 +13,12 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, after_this_request, request, url_for
 
 from .attempts import CONFIRM, DIRECT, Attempt
+from .dates import parse_date
 from .errors import ConfigurationError, EntityError, ErrorCode, PermissionDenied
 from .identity import visitor
 from .login_words import words_of_today
@@ -150,9 +150,8 @@ def _seconds_until(date: object) -> int:
     if not isinstance(date, str):
         return 0
     try:
-        moment = datetime.fromisoformat(date[:-1] + "+00:00" if date.endswith("Z") else date)
-        return max(0, round((moment - datetime.now(timezone.utc)).total_seconds()))
-    except (ValueError, TypeError, OverflowError):
+        return max(0, round(parse_date(date).timestamp() - time.time()))
+    except ValueError:
         return 0
 
 

@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from .dates import parse_date
 
 MAX_TEXT: Final = 1024
 
@@ -233,8 +235,6 @@ def _date(received: Mapping[str, Any], name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        # Python 3.10 does not read the Z of ISO 8601, and only 3 or 6 digits of fraction.
-        date = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith(("Z", "z")) else value)
-        return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError):
+        return parse_date(value)
+    except ValueError:
         raise InvalidUser(f"{name} is not an ISO 8601 date") from None

@@ -113,7 +113,16 @@ def test_mistake_in_the_set_up_is_told(browser: Browser, server: LiveServer, emu
 
 @pytest.mark.parametrize(
     ("allowed", "asked"),
-    [("2999-01-01T00:00:00Z", 1), ("2001-01-01T00:00:00Z", 2), ("soon", 2), (5, 2), (None, 2)],
+    [
+        ("2999-01-01T00:00:00Z", 1),
+        ("2999-01-01T00:00:00.5z", 1),
+        ("2999-01-01T00:00:00", 1),
+        ("2001-01-01T00:00:00Z", 2),
+        ("2001-01-01T00:00:00", 2),
+        ("soon", 2),
+        (5, 2),
+        (None, 2),
+    ],
 )
 def test_nobody_waits_for_a_date_that_is_over_or_none(
     browser: Browser, server: LiveServer, emulator: Emulator, allowed: object, asked: int

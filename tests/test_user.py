@@ -54,6 +54,46 @@ def test_dates_are_aware_and_in_utc(user: User) -> None:
     assert user.updated.utcoffset() == timedelta(0)
 
 
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("2025-01-31T12:00:00.1Z", "2025-01-31 12:00:00.100000+00:00"),
+        ("2025-01-31T12:00:00.1234567Z", "2025-01-31 12:00:00.123456+00:00"),
+        ("2025-01-31T12:00:00,25+02:00", "2025-01-31 10:00:00.250000+00:00"),
+        ("2025-01-31T12:00:00.000000000", "2025-01-31 12:00:00+00:00"),
+        ("2025-01-31T12:00:00-0130", "2025-01-31 13:30:00+00:00"),
+        ("2025-01-31 12:00", "2025-01-31 12:00:00+00:00"),
+        ("2025-01-31", "2025-01-31 00:00:00+00:00"),
+    ],
+)
+def test_a_date_is_the_same_on_every_python(sent: str, meant: str) -> None:
+    assert str(parse_user({**RECEIVED, "created": sent}).created) == meant
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "soon",
+        "Z",
+        ".5",
+        "2025-13-01",
+        "2025-01-31T12:00:00.Z",
+        "2025-01-31T12:00:00.1.2Z",
+        "2025-01-31T12:00:00ZZ",
+        "2025-01-31T12:00:00Z\n",
+        "2025-01-31T24:00",
+        "2025-01-31T12:00+24:00",
+        "0001-01-01T00:00:00+12:00",
+        "9999-12-31T23:59:59-12:00",
+        "\u0662025-01-31",
+    ],
+)
+def test_what_is_no_date_is_refused(sent: str) -> None:
+    with pytest.raises(InvalidUser, match="created is not an ISO 8601 date"):
+        parse_user({**RECEIVED, "created": sent})
+
+
 def test_a_user_of_little_is_a_user() -> None:
     user = parse_user({"id": "u1", "blocked": False})
     assert user.is_authenticated

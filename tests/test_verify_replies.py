@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -116,6 +117,31 @@ def test_login_ends_at_expires_at_where_there_is_no_expires_in(
 ) -> None:
     end = datetime.now(timezone.utc) + timedelta(seconds=600)
     site.emulator.fail("verify", patch={"expires_in": None, "expires_at": end.isoformat()})
+    site.log_in()
+    later(540)
+    assert site.signed_in()
+    later(660)
+    assert not site.signed_in()
+
+
+@pytest.fixture(params=["America/New_York", "Asia/Tokyo"])
+def local_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone is hours behind or ahead of UTC."""
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", request.param)
+        time.tzset()
+        assert time.localtime(0).tm_gmtoff != 0, "no time zones on this machine"
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("local_time")
+@pytest.mark.parametrize("sent", ["{:%Y-%m-%dT%H:%M:%S}", "{:%Y-%m-%dT%H:%M:%S}.1234567z"])
+def test_expires_at_is_utc_where_it_names_no_zone(
+    site: Site, later: Callable[[float], None], sent: str
+) -> None:
+    end = sent.format(datetime.now(timezone.utc) + timedelta(seconds=600))
+    site.emulator.fail("verify", patch={"expires_in": None, "expires_at": end})
     site.log_in()
     later(540)
     assert site.signed_in()
