@@ -24,6 +24,8 @@ from flask_centralauth.visitor import visitor_of
 from tests.browser_client import USER_AGENT
 from tests.services.servers import RedisServer
 
+from .people import person
+
 ADDRESS: Final = "127.0.0.1"
 Environ = dict[str, Any]
 
@@ -86,20 +88,7 @@ def sign_in(
 ) -> str:
     """Log one more person in to an application, as the callback does, and return their session's cookie."""
     interface: Any = app.session_interface
-    user = parse_user(
-        {
-            "id": user_id or f"user_{number:06}",
-            "email": f"person{number}@example.com",
-            "gravatar": f"https://gravatar.example/avatar/{number:032}",
-            "verified": True,
-            "blocked": False,
-            "organizationId": None,
-            "created": "2025-01-31T12:00:00.000Z",
-            "updated": "2025-01-31T12:00:00.000Z",
-            "lastLogin": "2025-01-31T12:00:00.000Z",
-            "affirmationDate": "2025-01-31T12:00:00.000Z",
-        }
-    )
+    user = parse_user(person(number, user_id=user_id))
     with app.test_request_context():
         session["name"] = "a reader"
         digest = visitor_digest(visitor_of(ADDRESS, USER_AGENT))

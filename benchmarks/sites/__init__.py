@@ -18,20 +18,12 @@ import requests
 from flask import Flask, Response, redirect, request, session
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from ..people import person
+
 #: Where a process finds what it serves.
 VARIABLE: Final = "BENCHMARK_SITE"
 #: What a login leaves behind where a library cannot log in at CentralAuth; as long as the real one.
-USER: Final = {
-    "id": "user_000001",
-    "email": "alice@example.com",
-    "gravatar": f"https://gravatar.example/avatar/{1:032}",
-    "verified": True,
-    "blocked": False,
-    "organizationId": None,
-    "created": "2025-01-31T12:00:00.000Z",
-    "updated": "2025-01-31T12:00:00.000Z",
-    "lastLogin": "2025-01-31T12:00:00.000Z",
-}
+USER: Final = person(1)
 TOKEN: Final = "a" * 330
 View = Callable[[], Any]
 
