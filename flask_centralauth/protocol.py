@@ -6,6 +6,7 @@ drift apart in spelling.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 LOGIN_PATH: Final = "/login"
@@ -53,3 +54,9 @@ THEME_KEYS: Final = frozenset(
     contentColor neutralColor
     """.split()
 )
+
+#: What a key of `THEME_KEYS` may be set to, where that is a word of CentralAuth's.
+LAYOUTS: Final[Mapping[str, frozenset[str]]] = {
+    "loginBlockLayout": frozenset({"default", "compact"}),
+    "loginPageLayout": frozenset({"default", "compact", "alignLeft", "alignRight", "fullLeft", "fullRight"}),
+}

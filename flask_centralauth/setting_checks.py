@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from .protocol import LAYOUTS
 from .redirects import origin_of, safe_return_to
 
 _PLACEHOLDER: Final = re.compile(r"change.?me|your[-_ ].*|<.*>|xxx+|none|null|undefined", re.IGNORECASE)
@@ -255,7 +256,7 @@ def words(allowed: frozenset[str]) -> Callable[[Any], OptionalWords]:
 def checked_words(value: Any, allowed: frozenset[str]) -> Mapping[str, str]:
     """Return a dict of texts for the login page; its keys are among the allowed ones.
 
-    :raises ValueError: says which key is unknown and what was probably meant.
+    :raises ValueError: says which key or layout is unknown and what was probably meant.
     """
     if not isinstance(value, Mapping):
         raise InvalidSettingError("is neither a dict nor a function that returns one.")
@@ -264,6 +265,10 @@ def checked_words(value: Any, allowed: frozenset[str]) -> Mapping[str, str]:
             raise InvalidSettingError(f"has the unknown key {key!r}{did_you_mean(str(key), allowed) or '.'}")
         if not isinstance(text, str):
             raise InvalidSettingError(f"has something else than text under {key!r}.")
+        layouts = LAYOUTS.get(key)
+        if layouts and text not in layouts:
+            choice = did_you_mean(text, layouts) or f". Known are: {', '.join(sorted(layouts))}."
+            raise InvalidSettingError(f"has an unknown layout under {key!r}{choice}")
     disclaimer = value.get("loginPageDisclaimer")
     if disclaimer is not None and not ("{terms}" in disclaimer and "{privacy}" in disclaimer):
         raise InvalidSettingError("must keep {terms} and {privacy} in 'loginPageDisclaimer'.")

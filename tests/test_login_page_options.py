@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -94,6 +95,43 @@ def test_unknown_key_stops_the_application_with_the_one_that_was_meant(
     told = str(refused.value)
     assert f"CENTRALAUTH_{setting}: has the unknown key '{next(iter(words))}'" in told
     assert told.endswith(f"; did you mean {meant}?" if meant else "'.")
+
+
+LAYOUTS: Final = {
+    "loginBlockLayout": "default, compact",
+    "loginPageLayout": "default, compact, alignLeft, alignRight, fullLeft, fullRight",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "layout"), [(key, layout) for key in LAYOUTS for layout in LAYOUTS[key].split(", ")]
+)
+def test_every_layout_can_be_had(make_app: MakeApp, key: str, layout: str) -> None:
+    assert decoded(sent(make_app(CENTRALAUTH_THEME={key: layout}))["theme_settings"]) == {key: layout}
+
+
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ({"loginPageLayout": "alignleft"}, "'loginPageLayout'; did you mean alignLeft?"),
+        ({"loginBlockLayout": "compakt"}, "'loginBlockLayout'; did you mean compact?"),
+        ({"loginBlockLayout": "fullLeft"}, "'loginBlockLayout'. Known are: compact, default."),
+        ({"loginPageLayout": ""}, "Known are: alignLeft, alignRight, compact, default, fullLeft, fullRight."),
+    ],
+)
+def test_unknown_layout_is_named_like_an_unknown_key(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, looks: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make_app(CENTRALAUTH_THEME=looks)
+    assert str(refused.value).endswith(told)
+
+    app = make_app(CENTRALAUTH_THEME=lambda: looks)
+    add_view(app, theme=looks)
+    assert "theme_settings" not in sent(app), "a function's mistake does not stop a login"
+    assert told in caplog.text
+    with pytest.raises(ValueError, match=re.escape(told)):
+        app.test_client().get("/own-login")
 
 
 def test_function_is_asked_for_every_login(make_app: MakeApp) -> None:
