@@ -23,7 +23,7 @@ from .login_words import words_of_call
 from .mail_logins import MailLogins
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .proxies import current_user
-from .proxy_check import ProxyWatch
+from .proxy_check import ProxyWatch, refuse_foreign_prefix
 from .route_headers import insist_on_headers
 from .session_guard import guard_session
 from .setting_checks import OptionalWords
@@ -189,7 +189,7 @@ class CentralAuth:
 
 
 def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
-    """Return what looks for mistakes that only show while serving; soon it does nothing.
+    """Return what looks for mistakes that only show while serving; soon it looks at the prefix alone.
 
     A proxy shows itself in the first requests. Later only our own routes look for one.
     """
@@ -198,6 +198,8 @@ def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
 
     def check() -> None:
         nonlocal left, checked
+        if request.root_path:
+            refuse_foreign_prefix()
         if not left:
             return
         if not checked:

@@ -11,7 +11,9 @@ import logging
 from typing import Final
 
 from flask import current_app, request
+from werkzeug.exceptions import SecurityError
 
+from .redirects import is_own_root
 from .setting_checks import is_loopback
 from .state import State
 from .visitor import Visitor, is_private
@@ -41,6 +43,18 @@ class ProxyWatch:
                 "addresses and URLs are the proxy's. If there is a proxy that sets them, add: %s",
                 _LINE_TO_ADD,
             )
+
+
+def refuse_foreign_prefix() -> None:
+    """Refuse a request whose prefix would lead our addresses, and the application's, to another origin.
+
+    Attack: a visitor's own ``X-Forwarded-Prefix``, which the proxy lets through. It would be in
+    what others follow: after a login by mail, in the browser of whoever got the mail.
+
+    :raises SecurityError: Flask answers it with 400.
+    """
+    if not is_own_root(request.root_path):
+        raise SecurityError("The application's prefix is not a path.")
 
 
 def warn_of_private_address(state: State, who: Visitor) -> None:

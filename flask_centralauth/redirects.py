@@ -24,6 +24,8 @@ _ABSOLUTE: Final = re.compile(
 )
 _ENCODED_TRAP: Final = re.compile(r"%(?:2f|5c|0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
 _STRAY_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^!$&()*+,\-./0-9:;=?@A-Z\[\]_a-z~%]")
+#: Browsers read a backslash as a slash, two slashes as a host, and leave out tabs and line breaks.
+_OWN_ROOT: Final = re.compile(r"/[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _DECODING_ROUNDS: Final = 3
 
@@ -67,6 +69,14 @@ def origin_of(url: str) -> str | None:
     if absolute is None or (absolute["rest"] is None and absolute.end() != len(url)):
         return None
     return _normal_origin(absolute)
+
+
+def is_own_root(root: str) -> bool:
+    """Say whether addresses that begin with this prefix of the application stay on its origin.
+
+    Source: the URL Standard; a prefix may come from ``X-Forwarded-Prefix``.
+    """
+    return not root or _OWN_ROOT.fullmatch(root) is not None
 
 
 def request_target(root: str, path: str, query: bytes) -> str:

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask, Response, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_centralauth import CentralAuth, ConfigurationError, auth_required
 from flask_centralauth.redirects import safe_return_to
@@ -18,7 +19,7 @@ from ..test_redirects import ALLOWLIST_BYPASSES, HOSTILE
 from .conftest import MakeTarget
 from .mail import add_mail_form
 from .marks import attack
-from .target import ALICE, EVIL, Target, assert_stays, origin, query_of
+from .target import ALICE, EVIL, Target, assert_refused, assert_stays, origin, query_of
 
 OTHER: Final = "https://other-allowed.example"
 
@@ -368,6 +369,41 @@ def test_open_redirect_through_a_mailed_link(listing: Target, monkeypatch: pytes
         link = listing.emulator.mailbox.latest(ALICE).link
         page = listing.browser.get(link)
         assert page.url == f"{listing.url}/", ascii(value)
+
+
+#: What ProxyFix(x_prefix=1) makes the beginning of every address of ours, when the proxy lets it through.
+FOREIGN_PREFIXES: Final = (
+    "//evil.example",
+    "///evil.example/",
+    "https://evil.example",
+    "javascript:alert(1)",
+    "\\\\evil.example",
+    "/\\evil.example",
+    "/\t/evil.example",
+    ".evil.example",
+    "@evil.example",
+)
+
+
+@attack(35)
+@pytest.mark.parametrize("prefix", FOREIGN_PREFIXES, ids=ascii)
+def test_open_redirect_through_a_prefix_that_the_proxy_lets_through(
+    make_target: MakeTarget, prefix: str
+) -> None:
+    """No page can make Alice's browser send the header. But a mail comes to her whoever asks for it."""
+    target = make_target(CENTRALAUTH_CALLBACK_URL="https://app.example/api/auth/callback")
+    target.app.wsgi_app = ProxyFix(target.app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+    add_mail_form(target.app)
+    browser = target.person(user="mallory@example.com", routes={"https://app.example": target.url})
+    for path in ("/", "/private", "/api/auth/login", "/api/auth/logout", "/api/auth/callback?state=x"):
+        page = browser.get(f"https://app.example{path}", headers={"X-Forwarded-Prefix": prefix}, follow=False)
+        assert_refused(page)
+        assert page.status == 400
+        assert "evil" not in page.text
+    browser.get("https://app.example/sign-in")
+    asked = browser.submit("/sign-in", {"email": ALICE}, headers={"X-Forwarded-Prefix": prefix}, follow=False)
+    assert asked.status == 400
+    assert not list(target.emulator.mailbox)
 
 
 @attack(38)
