@@ -11,16 +11,20 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import logging
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from .attempts import MAIL_LIFETIME
 from .config import Settings
-from .errors import ErrorCode, RateLimitError
+from .errors import ErrorCode, RateLimitError, ServiceUnavailable
 from .mail_address import spelled_once
 from .session_guard import SessionGuard
 from .strict_json import UnusableJSON, loads_object
+
+log = logging.getLogger("flask_centralauth")
 
 #: Mails within `MAIL_LIFETIME` (attack: bombing a mailbox, or many from one machine).
 MAILS_PER_ADDRESS: Final = 5
@@ -60,8 +64,12 @@ class MailLogins:
             return None
 
     def forget(self, state: str) -> None:
-        """Let a login wait no more: its link was used."""
-        self._engine.delete(self._key("waiting", state))
+        """Let a login wait no more: its link was used.
+
+        Tidying up, which must not cost the login: a link is used once because its state is claimed.
+        """
+        with suppress(ServiceUnavailable):
+            self._engine.delete(self._key("waiting", state))
 
     def admit(self, address: str, client: str | None) -> None:
         """Count one more mail.
@@ -83,8 +91,14 @@ class MailLogins:
                 )
 
     def pause(self, address: str, seconds: int) -> None:
-        """Remember that CentralAuth sends the next mail to an address only after a while."""
-        self._engine.put(self._key("pause", spelled_once(address)), b"1", max(1, min(seconds, 86_400)))
+        """Remember that CentralAuth sends the next mail to an address only after a while.
+
+        Where that fails, CentralAuth says so again. The mail is under way, so its asker is told of no error.
+        """
+        try:
+            self._engine.put(self._key("pause", spelled_once(address)), b"1", max(1, min(seconds, 86_400)))
+        except ServiceUnavailable as failure:
+            log.error("How long an address waits for its next mail was not kept: %s", failure)
 
     def is_paused(self, address: str) -> bool:
         """Say whether CentralAuth would not send a mail to an address yet."""

@@ -6,6 +6,7 @@ somebody else afterwards.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +17,8 @@ import pytest
 from flask_centralauth import ErrorCode, ServiceUnavailable, signals
 from flask_centralauth.engines import EmbeddedEngine
 
+from .attacks.mail import add_mail_form
+from .browser_client import Browser
 from .browser_page import Page
 from .error_site import MakeSite, Site
 
@@ -25,6 +28,8 @@ OPERATIONS: Final = ("get_many", "put", "add", "replace", "touch", "delete")
 SIGNALS: Final = ("user_logged_in", "user_logged_out", "user_affirmed", "login_failed", "session_ended")
 #: More than any request here needs.
 MOST: Final = 20
+#: Of the page that a mailed link shows where nobody asked for it.
+QUESTION: Final = "Sign in here?"
 
 Visit = Callable[[], Page]
 
@@ -58,7 +63,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FailingStore:
 
 @pytest.fixture
 def site(make_site: MakeSite, store: FailingStore) -> Site:
-    return make_site()
+    site = make_site()
+    add_mail_form(site.app)
+    return site
 
 
 @pytest.fixture
@@ -116,6 +123,53 @@ def _logout(site: Site) -> Visit:
     return lambda: site.browser.submit(form, follow=False)
 
 
+#: Each mail goes to somebody else: only so many go to one address.
+_ADDRESSES: Final = (f"person{number}@example.com" for number in itertools.count())
+
+
+def _ask_for_mail(site: Site) -> Visit:
+    site.browser.cookies.clear()
+    site.get("/sign-in")
+    form = {"email": next(_ADDRESSES)}
+    return lambda: site.browser.submit("/sign-in", form, follow=False)
+
+
+def _mailed_callback(site: Site) -> str:
+    """Where a mail's link leads, asked for in this browser."""
+    _ask_for_mail(site)()
+    return _latest_callback(site)
+
+
+def _latest_callback(site: Site) -> str:
+    mailbox = Browser(site.emulator, user=None)
+    return str(mailbox.get(site.emulator.mailbox.latest().link, follow=False).last.location)
+
+
+def _mailed_link(site: Site, callback: str) -> Visit:
+    return lambda: site.browser.get(callback, follow=False)
+
+
+def _mailed_link_elsewhere(site: Site, callback: str) -> Visit:
+    site.browser.cookies.clear()
+    return lambda: site.browser.get(callback, follow=False)
+
+
+def _button(site: Site, callback: str) -> Visit:
+    (form,) = _mailed_link_elsewhere(site, callback)().forms
+    return lambda: site.browser.submit(form, follow=False)
+
+
+MAILED: Final[dict[str, Callable[[Site, str], Visit]]] = {
+    "mailed link": _mailed_link,
+    "mailed link in another browser": _mailed_link_elsewhere,
+    "button of a mailed link": _button,
+}
+
+
+def _of_mail(prepare: Callable[[Site, str], Visit]) -> Callable[[Site], Visit]:
+    return lambda site: prepare(site, _mailed_callback(site))
+
+
 VISITS: Final[dict[str, Callable[[Site], Visit]]] = {
     "guarded page": _page("/private"),
     "open page": _page("/public"),
@@ -125,6 +179,8 @@ VISITS: Final[dict[str, Callable[[Site], Visit]]] = {
     "affirmation": _affirmation,
     "callback again": _callback_again,
     "logout": _logout,
+    "asking for a mail": _ask_for_mail,
+    **{name: _of_mail(prepare) for name, prepare in MAILED.items()},
 }
 
 
@@ -159,6 +215,63 @@ def test_whichever_operation_fails(
         if failing > needed:
             assert not errors
             return
-        # A redirect, or a link that was used before, may be right without what the store did not say.
-        assert errors or page.status in {302, 303, 400}, failing
+        # A redirect, a question, or a link that was used before, may be right without what the store did
+        # not say.
+        assert errors or page.status in {302, 303, 400} or QUESTION in page.text, failing
     pytest.fail(f"{MOST} operations were not enough")
+
+
+def _each_failure(
+    site: Site, store: FailingStore, prepare: Callable[[Site], Visit], *, lasting: bool
+) -> Iterator[Page]:
+    """The answer to a visit for each operation that fails, with the store well again."""
+    for failing in range(1, MOST):
+        site.emulator.reset()
+        visit = prepare(site)
+        site.emulator.requests.clear()
+        store.fail(range(failing, MOST if lasting else failing + 1).__contains__)
+        page = visit()
+        needed = store.done
+        store.fail(lambda _number: False)
+        yield page
+        if failing > needed:
+            return
+    pytest.fail(f"{MOST} operations were not enough")
+
+
+def _open(site: Site, browser: Browser, callback: str) -> bool:
+    """Open a mailed link, press the button where there is one, and say whether somebody is in."""
+    page = browser.get(callback, follow=False)
+    if QUESTION in page.text:
+        browser.submit(page.forms[0], follow=False)
+    return browser.fetch(f"{site.url}/api/auth/user").json() is not None
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this browser", "another browser"])
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+def test_who_is_told_of_an_error_got_no_mail_and_the_others_a_good_one(
+    site: Site, store: FailingStore, lasting: bool, elsewhere: bool
+) -> None:
+    for page in _each_failure(site, store, _ask_for_mail, lasting=lasting):
+        mails = list(site.emulator.mailbox)
+        assert (page.status, len(mails)) in {(200, 1), (503, 0)}
+        if mails:
+            reader = Browser(site.emulator, user=None) if elsewhere else site.browser
+            assert _open(site, reader, _latest_callback(site))
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("prepare", MAILED.values(), ids=MAILED)
+def test_a_mailed_link_whose_code_was_not_used_is_as_good_as_before(
+    site: Site, store: FailingStore, prepare: Callable[[Site, str], Visit], lasting: bool
+) -> None:
+    callbacks: list[str] = []
+
+    def noted(site: Site) -> Visit:
+        callbacks.append(_mailed_callback(site))
+        return prepare(site, callbacks[-1])
+
+    for _page in _each_failure(site, store, noted, lasting=lasting):
+        if not site.emulator.requests.count("verify"):
+            assert _open(site, site.browser, callbacks[-1])
+    assert site.signed_in(), "the last one, when nothing failed"
