@@ -38,6 +38,8 @@ class Stored:
     companions: tuple[str, ...] = ()
     #: This request removed it, so the browser may forget its cookie.
     removed: bool = False
+    #: This request gave it a new id, and stored it under that.
+    renewed: bool = False
     #: Somebody else removed it: nothing of this request is kept, and the browser's cookie,
     #: which may be a newer session's by now, stays.
     outlived: bool = False

@@ -1,13 +1,12 @@
 """The session interface: Flask-Session's sessions, kept so that nothing late can undo a logout.
 
-Flask-Session makes the engine's client, the session object and its encoding. Reading and
-writing are done here, because three things cannot be had around it: a store that is down
-is an empty session and not a plain 500 on every page; a session that ended, or got another
-id, while a request ran is not written back, in one step with the writing; what the
-application has pending in its database is not committed.
+Flask-Session makes the engine's client, the session object and its encoding. Reading and writing are done
+here, because three things cannot be had around it: a store that is down is an empty session and not a plain
+500 on every page; a session that ended, or got another id, while a request ran is not written back, in one
+step with the writing; what the application has pending in its database is not committed.
 
-A stored session's life slides with use without writing it again: now and then its time to
-live is extended and the cookie sent again.
+A stored session's life slides with use without writing it again: now and then its time to live is extended
+and the cookie sent again.
 """
 
 from __future__ import annotations
@@ -116,6 +115,9 @@ class SessionGuard(SessionInterface):
             self._save(app, session, response)
         except ServiceUnavailable as failure:
             log.error("The session could not be written: %s", failure)
+            if session and session.centralauth.renewed:  # type: ignore[attr-defined]
+                # What just began is in the store under the new id, and the id the browser has is dead.
+                self._set_cookie(app, session, response)
 
     def regenerate(self, session: Any) -> None:
         """Give a session a new id, in the store at once; the old id is dead.
@@ -133,6 +135,7 @@ class SessionGuard(SessionInterface):
         except ServiceUnavailable:
             stored.outlived = True
             raise
+        stored.renewed = True
 
     def bind(self, session: Any, *, until: float | None, companions: tuple[str, ...]) -> None:
         """Let a session end at a time (epoch seconds), and keys live as long as it does."""
@@ -227,8 +230,7 @@ class SessionGuard(SessionInterface):
             # Anybody can make logins fail: that must not fill the store for a month.
             lifetime = min(lifetime, self._message_lifetime)
         until: float | None = session.centralauth.until
-        left = lifetime if until is None else until - time.time()
-        return max(1, int(min(left, lifetime)))
+        return max(1, int(lifetime if until is None else min(until - time.time(), lifetime)))
 
     def _session(self) -> SessionMixin:
         """Return a new, empty session."""

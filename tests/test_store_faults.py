@@ -211,6 +211,8 @@ def test_whichever_operation_fails(
         assert len(told) == len(set(told)), failing
         if {"user_logged_out", "session_ended"} & {*told}:
             assert not site.signed_in(), failing
+        if {"user_logged_in", "user_affirmed"} & {*told}:
+            assert site.signed_in(), failing
         errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
         if failing > needed:
             assert not errors
