@@ -30,16 +30,16 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
         "Login and the checked user",
         "login_flow callback login_words id_token shared_states user_cache bearer known_logins",
     ),
-    ("CentralAuth", "client replies client_secrets deadline breaker single_flight"),
+    ("CentralAuth", "client replies client_secrets deadline single_flight"),
     (
         "The store",
         "login_store login_record mail_logins session_guard session_choice session_cookie session_encoding "
-        "engines engine_choice",
+        "engines store_failures engine_choice",
     ),
     (
         "Settings and started logins",
         "config setting_table setting_checks setting_warnings attempts embedded_store access_token policy "
-        "recent",
+        "breaker recent",
     ),
     (
         "Values and rules",

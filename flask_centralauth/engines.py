@@ -2,7 +2,7 @@
 
 Both live in one place, so that whatever the application scales out with, it has to set up
 once. Each adapter offers the same few operations on bytes; what the third-party client
-raises becomes `ServiceUnavailable` here.
+raises becomes `ServiceUnavailable` (`store_failures`).
 
 `engine_choice` says which one an application uses.
 """
@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol
 
 from .embedded_store import EmbeddedStore
-from .errors import ErrorCode, ServiceUnavailable
-
-P = ParamSpec("P")
-R = TypeVar("R")
-C = TypeVar("C", bound=type)
+from .store_failures import StoreBreaker, store_failures
 
 #: memcached reads larger numbers as a date.
 MEMCACHED_LONGEST_TTL = 30 * 24 * 3600
-RETRY_AFTER = 5
 
 
 class Engine(Protocol):
     """A key-value store shared by all workers. Every ``ttl`` is in whole seconds.
 
-    Every operation raises `ServiceUnavailable` when the store cannot be asked.
+    Every operation raises `ServiceUnavailable` when the store cannot be asked, at once while it hangs.
     """
+
+    breaker: StoreBreaker
 
     #: Whether ``add`` and ``replace`` look and write in one step, whoever else writes.
     atomic: bool
@@ -62,35 +58,15 @@ class Engine(Protocol):
         ...
 
 
-def store_failures(engine: C) -> C:
-    """Let a class's operations raise `ServiceUnavailable` for whatever a store's client raises."""
-    for name in ("get_many", "put", "add", "replace", "touch", "delete"):
-        setattr(engine, name, _translated(getattr(engine, name)))
-    return engine
-
-
-def _translated(operation: Callable[P, R]) -> Callable[P, R]:
-    @wraps(operation)
-    def translated(*args: P.args, **options: P.kwargs) -> R:
-        try:
-            return operation(*args, **options)
-        # Each store has its own exceptions, and its package may not be installed.
-        except Exception as failure:
-            # Their texts hold keys, which are session ids: only the name goes on.
-            raise ServiceUnavailable(
-                ErrorCode.STORE_UNAVAILABLE,
-                f"the session store failed ({type(failure).__name__})",
-                retry_after=RETRY_AFTER,
-            ) from None
-
-    return translated
-
-
 @store_failures
 class EmbeddedEngine(EmbeddedStore):
     """One SQLite file of this machine."""
 
     atomic = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.breaker = StoreBreaker()
 
 
 @store_failures
@@ -100,6 +76,7 @@ class RedisEngine:
     atomic = True
 
     def __init__(self, client: Any) -> None:
+        self.breaker = StoreBreaker()
         self._client = client
         # A cluster has the keys on several servers.
         self._read_many = getattr(client, "mget_nonatomic", None) or client.mget
@@ -131,6 +108,7 @@ class MemcachedEngine:
     atomic = True
 
     def __init__(self, client: Any) -> None:
+        self.breaker = StoreBreaker()
         self._client = client
 
     def get_many(self, *keys: str) -> list[bytes | None]:
@@ -161,6 +139,7 @@ class CachelibEngine:
     atomic = False
 
     def __init__(self, cache: Any) -> None:
+        self.breaker = StoreBreaker()
         self._cache = cache
         self._lock = threading.RLock()
 
@@ -215,6 +194,7 @@ class SQLAlchemyEngine:
     atomic = True
 
     def __init__(self, engine: Any, table: Any) -> None:
+        self.breaker = StoreBreaker()
         # Every operation is one statement: no BEGIN and COMMIT to wait for.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = table

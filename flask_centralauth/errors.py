@@ -139,6 +139,11 @@ class CentralAuthError(HTTPException):
         """The anchor of this error in ``docs/errors.md``."""
         return self.row.anchor
 
+    @property
+    def was_asked(self) -> bool:
+        """False when nobody asked, because service or store had just failed; that failure has the cause."""
+        return self.facts.get("asked") is not False
+
     def own_headers(self) -> dict[str, str]:
         """Return the headers every answer to this error has."""
         headers = {"Cache-Control": "no-store"}

@@ -48,7 +48,8 @@ def record(error: CentralAuthError, status: int) -> None:
     """Log an error once and, when a login failed of it, tell the listeners.
 
     WARNING for what people and browsers cause, ERROR with traceback for faults of the
-    service, the store or the settings; INFO for a program that was asked to sign in. The
+    service, the store or the settings; INFO for a program that was asked to sign in. Who was
+    refused because such a fault was found just before is one line at WARNING, not an alarm each. The
     facts are on the record as ``centralauth``, and on the error.
     """
     _log(error, status)
@@ -58,9 +59,9 @@ def record(error: CentralAuthError, status: int) -> None:
         login_failed.send(application, user=None, error=error)
 
 
-def _log(error: CentralAuthError, status: int) -> None:
+def _log(error: CentralAuthError, status: int, *, shown: bool = True) -> None:
     error.facts["status"] = status
-    level = _level(error, status)
+    level = _level(error, status, shown=shown)
     if level is None:
         return
     _request().__dict__[_LOGGED] = True
@@ -107,14 +108,17 @@ def record_rest(response: Response) -> None:
     problem = kept.get(_UNCHECKED)
     if problem is not None and _LOGGED not in kept:
         explain(problem)
-        _log(problem, response.status_code)
+        _log(problem, response.status_code, shown=False)
 
 
 def _request() -> Request:
     return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
 
 
-def _level(error: CentralAuthError, status: int) -> int | None:
+def _level(error: CentralAuthError, status: int, *, shown: bool) -> int | None:
+    if not error.was_asked:
+        # Thousands per second, of one fault that has its own record.
+        return logging.WARNING if shown else logging.INFO
     if isinstance(error, ServiceUnavailable | ConfigurationError):
         return logging.ERROR
     if error.error_code in _EVERYDAY and error.attempt is None and error.ended_login is None:

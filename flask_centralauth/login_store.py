@@ -23,6 +23,7 @@ from .engines import Engine
 from .errors import ErrorCode, ServiceUnavailable, SessionError
 from .login_record import Record, decode, encode
 from .session_guard import SessionGuard, abandon, require_store
+from .store_failures import StoreBreaker
 
 SESSION_KEY: Final = "_centralauth"
 #: A mark outlives every login that began before it.
@@ -77,6 +78,10 @@ class LoginStore:
         # Two applications on one store or one host do not take each other's logins.
         self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
         guard.holds_login = self._is_own
+
+    @property
+    def breaker(self) -> StoreBreaker:
+        return self._engine.breaker
 
     def claim(self, state: str, lifetime: int) -> bool:
         """Mark a callback as used; False when it was used before, in any worker."""

@@ -29,6 +29,7 @@ from .errors import ErrorCode, ServiceUnavailable
 from .session_choice import choose
 from .session_cookie import SessionCookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
+from .store_failures import log_failure
 
 log = logging.getLogger("flask_centralauth")
 
@@ -107,14 +108,14 @@ class SessionGuard(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if isinstance(session, UnavailableSession):
             if not session.answered:
-                log.error("A page was served without its session: %s", session.failure)
+                log_failure("A page was served without its session", session.failure)
             return
         if session.accessed:
             response.vary.add("Cookie")
         try:
             self._save(app, session, response)
         except ServiceUnavailable as failure:
-            log.error("The session could not be written: %s", failure)
+            log_failure("The session could not be written", failure)
             if session and session.centralauth.renewed:  # type: ignore[attr-defined]
                 # What just began is in the store under the new id, and the id the browser has is dead.
                 self._set_cookie(app, session, response)
@@ -289,7 +290,7 @@ def require_store(session: object) -> None:
         session.answered = True
         failure = session.failure
         raise ServiceUnavailable(
-            ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after
+            ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after, facts=failure.facts
         )
 
 

@@ -45,10 +45,11 @@ _ENDINGS: Final = (
 def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
     """Let OpenTelemetry collect an application's numbers. Call it once, after ``init_app``.
 
-    Counts what ``CentralAuth.counters`` has, as ``centralauth.calls`` and so on, whether calls
-    are held back now (``centralauth.breaker_open``), and ``centralauth.logins``,
-    ``centralauth.logouts`` and ``centralauth.sessions_ended``; what failed or ended has the
-    attribute ``error.type``, with CentralAuth's code.
+    Counts what ``CentralAuth.counters`` has, as ``centralauth.calls`` and so on, whether CentralAuth
+    or the session store is not asked now (``centralauth.breaker_open``,
+    ``centralauth.store_breaker_open``), and ``centralauth.logins``, ``centralauth.logouts`` and
+    ``centralauth.sessions_ended``; what failed or ended has the attribute ``error.type``, with
+    CentralAuth's code.
 
     :param meter: by default the one of OpenTelemetry's global provider.
     :raises RuntimeError: ``init_app`` was not called for the application.
@@ -63,6 +64,11 @@ def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
         "centralauth.breaker_open",
         [lambda _options: [Observation(int(users.counters.breaker != "closed"))]],
         description="1 while CentralAuth is not asked because it failed repeatedly",
+    )
+    meter.create_observable_gauge(
+        "centralauth.store_breaker_open",
+        [lambda _options: [Observation(int(users.counters.store_breaker != "closed"))]],
+        description="1 while the session store is not asked because it hangs",
     )
     for name, description, signals in _ENDINGS:
         counter = meter.create_counter(f"centralauth.{name}", description=description)

@@ -60,6 +60,7 @@ class Counters:
     :param shared_hits: requests answered from what another process had asked.
     :param stale_served: requests that went on with the last known user.
     :param breaker: ``closed``, ``open`` (nobody asks) or ``half-open`` (the next one finds out).
+    :param store_breaker: the same of the session store.
     """
 
     calls: int
@@ -68,6 +69,7 @@ class Counters:
     shared_hits: int
     stale_served: int
     breaker: str
+    store_breaker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class UserCache:
             shared_hits=self._shared_hits,
             stale_served=known.stale_served + self._stale_served,
             breaker=client.breaker.state,
+            store_breaker=self._store.breaker.state,
         )
 
     def user_of(self, login: Login, seen: Seen, *, fresh: bool = False) -> Identity | None:

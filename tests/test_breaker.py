@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 import threading
 import time
 
@@ -203,6 +205,42 @@ def test_the_seconds_left_are_whole_and_at_least_one(breaker: Breaker, clock: Cl
     assert breaker.retry_after() == 30
     clock.now += 60
     assert breaker.retry_after() == 1
+
+
+# Breakers of other measure
+
+
+def test_one_failure_is_enough_for_one_that_is_told_so(clock: Clock) -> None:
+    breaker = Breaker(threshold=1, clock=clock)
+    breaker.failed()
+    assert not breaker.admits()
+
+
+def test_pauses_are_no_longer_than_told(clock: Clock) -> None:
+    breaker = Breaker(threshold=1, longest_pause=4, clock=clock)
+    for _ in range(6):
+        breaker.failed()
+        clock.now += 4 * JITTER
+        assert breaker.admits()
+
+
+def test_a_process_forked_while_it_decides_decides_for_itself() -> None:
+    """A thread of the parent holds the lock; in the child there is no such thread."""
+    script = """
+import os, signal
+from flask_centralauth.breaker import Breaker
+breaker = Breaker(threshold=1)
+with breaker._lock:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        breaker.failed()
+        os._exit(0 if breaker.state == "open" and not breaker.admits() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert breaker.state == "closed"
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
 
 
 # What an application has of it

@@ -74,6 +74,16 @@ def test_checks_are_counted_and_an_open_breaker_shows(site: Site) -> None:
     assert after["breaker_open", None] == 1
 
 
+def test_a_store_that_is_left_alone_shows(site: Site) -> None:
+    collected = Collected(site)
+    site.log_in()
+    assert collected.numbers()["store_breaker_open", None] == 0
+    engine: Any = site.app.session_interface.engine  # type: ignore[attr-defined]
+    engine.breaker.failed()
+    assert collected.numbers()["store_breaker_open", None] == 1
+    assert site.get("/private").status == 503
+
+
 def test_codes_made_up_by_a_visitor_make_no_new_series(site: Site) -> None:
     collected = Collected(site)
     for number in range(3):

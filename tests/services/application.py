@@ -131,6 +131,11 @@ class Application:
             session["cart"].append(item)
             return jsonify(session["cart"])
 
+        @app.get("/cart/fill/<int:size>")
+        def fill(size: int) -> str:
+            session["cart"] = ["x" * size]
+            return "filled"
+
         @app.get("/slow/read")
         def slow_read() -> Any:
             email = current_user.email

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +21,8 @@ from .application import Application
 from .conftest import MakeWorker
 from .link import Link
 from .servers import RedisServer, Server
-from .store_engines import SERVERS, WAIT, StoreEngine, on_server, redis_client, redis_engine, server_of
+from .store_engines import SERVERS, StoreEngine, on_server, redis_client, redis_engine, server_of
 from .test_logins_on_engines import sid_of, start_login
-
-#: One answer that did not come, and a busy machine.
-BOUNDED = WAIT + 0.7
 
 
 @dataclass(frozen=True)
@@ -101,28 +97,6 @@ def test_unreachable_store(
     assert browser.fetch(f"{url}/api").json() == {"email": "alice@example.com"}
     assert browser.fetch(f"{url}/cart").json() == ["apple"]
     assert stranger.get(f"{url}/private").text == "alice@example.com"
-
-
-# Not PostgreSQL: psycopg has no limit for an answer. docs/sessions.md says what has.
-@pytest.mark.parametrize("deployment", ["redis", "memcached"], indirect=True)
-def test_hanging_store_holds_no_worker(deployment: Deployment) -> None:
-    """SIGSTOP: connections open, questions are taken, nothing is answered."""
-    url, browser = deployment.url, deployment.browser
-    sid = sid_of(browser)
-    deployment.server.pause()
-    for path, status in (
-        ("/private", 503),
-        ("/api", 503),
-        ("/public", 200),
-        ("/cart", 200),
-        ("/cart/add/x", 200),
-    ):
-        began = time.monotonic()
-        assert browser.fetch(url + path).status == status
-        assert time.monotonic() - began < BOUNDED
-    deployment.server.resume()
-    assert sid_of(browser) == sid
-    assert browser.fetch(f"{url}/api").status == 200
 
 
 def test_store_that_dies_while_a_request_runs(deployment: Deployment) -> None:
