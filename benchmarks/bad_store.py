@@ -13,11 +13,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from flask_centralauth.breaker import FIRST_PAUSE
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.store_failures import LONGEST_PAUSE
 from tests.services.link import Link
 from tests.services.servers import RedisServer
 
-from .checked_pages import CheckedPages
+from .checked_pages import CheckedPages, Environ
 from .page_views import COLUMNS, InTurns, add_row, sign_in, view
 from .report import Report
 
@@ -35,8 +37,12 @@ KINDS: Final = {"/open": "public", "/guarded": "protected"}
 STORE_NOTE: Final = (
     "The store's client is set up as the page on sessions recommends (half a second, no second try). While "
     "the store is hung or dead a protected page is a 503 and a public one goes on without its session; "
-    "nobody's cookie is touched, and when the store is back everybody is still in."
+    "nobody's cookie is touched, and when the store is back everybody is still in. A store that hangs is "
+    f"asked once per pause, which is {FIRST_PAUSE:g} second at first and {LONGEST_PAUSE:g} at last, give or "
+    "take a quarter, and noticed to be back no sooner."
 )
+#: What a pause takes at most, and a busy machine adds.
+BACK_WITHIN: Final = LONGEST_PAUSE * 1.25 + SLACK
 
 
 class SlowLink(Link):
@@ -87,7 +93,7 @@ def _forward(server: RedisServer, pipe: Any) -> None:
 
 def store_days(report: Report, emulator: Emulator, seconds: float, rounds: int) -> None:
     table = report.table("The session store (Redis) in trouble", *COLUMNS)
-    others, longest, signed_out = 0, 0.0, 0
+    others, longest, signed_out, back = 0, 0.0, 0, 0.0
     with on_a_wire(emulator) as (pages, server, wire):
         cookies = sign_in(pages, emulator)
         visits = [pages.visit("/guarded", cookie) for cookie in cookies]
@@ -99,6 +105,7 @@ def store_days(report: Report, emulator: Emulator, seconds: float, rounds: int) 
                 with in_trouble(name, server, wire):
                     for path, before in normal.items():
                         found[path].add(before, view(pages, path, cookies, seconds, settled=WAIT))
+                back = max(back, seconds_until_served(pages, visits[0]))
                 signed_out += sum(pages.status_of(visit) != "200 OK" for visit in visits)
             for path, turns in found.items():
                 add_row(table, name, KINDS[path], turns)
@@ -110,14 +117,24 @@ def store_days(report: Report, emulator: Emulator, seconds: float, rounds: int) 
     report.exact("store in trouble: people who were signed out", signed_out, most=0)
     report.exact("store in trouble: answers that make no sense", others, most=0)
     report.exact("store in trouble: longest request, seconds", longest, most=WAIT + SLACK)
+    report.exact("store in trouble: back, but not noticed, seconds", back, most=BACK_WITHIN)
+
+
+def seconds_until_served(pages: CheckedPages, visit: Environ) -> float:
+    """Wait until a page is served again, or should be."""
+    began = time.monotonic()
+    while pages.status_of(visit) != "200 OK" and time.monotonic() - began < BACK_WITHIN:
+        time.sleep(0.01)
+    return time.monotonic() - began
 
 
 def add_loss(report: Report, public: InTurns) -> None:
-    bad = public.bad
-    if bad.rate < public.normal.rate / 2:
+    """Say so when a hung store holds up the public pages also after that is known."""
+    found_out, normal = public.bad.later_rate, public.normal.rate
+    if found_out < normal / 2:
         report.loss(
-            f"With a hung store every page of somebody with a session waits {WAIT:g} s for it, public pages "
-            f"too: {bad.rate:.0f} pages per second of a worker, {public.normal.rate:,.0f} normally."
+            f"While the store hangs, a worker serves {found_out:,.0f} public pages per second to people with "
+            f"a session, {normal:,.0f} normally."
         )
 
 

@@ -418,7 +418,7 @@ class ErrorCode(str, Enum):
         "unavailable",
         _UNAVAILABLE,
         "The session store could not be asked.",
-        "The server behind Flask-Session is down or out of reach, or its disk is full.",
+        "The server behind Flask-Session is down, out of reach or hangs, or its disk is full.",
         "Check the server behind Flask-Session. Nobody is signed out by this.",
     )
 
