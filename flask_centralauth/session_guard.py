@@ -287,8 +287,7 @@ def _refuse_unguarded(app: Flask, guard: SessionGuard) -> None:
 def require_store(session: object) -> None:
     """Raise `ServiceUnavailable` when the request's session could not be read."""
     if isinstance(session, UnavailableSession):
-        session.answered = True
-        failure = session.failure
+        session.answered, failure = True, session.failure
         raise ServiceUnavailable(
             ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after, facts=failure.facts
         )
