@@ -33,8 +33,8 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("CentralAuth", "client replies client_secrets deadline single_flight"),
     (
         "The store",
-        "login_store login_record mail_logins session_guard session_choice session_cookie session_encoding "
-        "engines store_failures engine_choice",
+        "login_store login_session login_record mail_logins session_guard session_choice session_cookie "
+        "session_encoding unavailable_session engines store_failures engine_choice",
     ),
     (
         "Settings and started logins",
@@ -44,7 +44,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     (
         "Values and rules",
         "errors error_codes user visitor redirects negotiation strict_json signals protocol translations "
-        "mail_address dates",
+        "mail_address dates names",
     ),
 )
 

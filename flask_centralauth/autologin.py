@@ -21,10 +21,10 @@ from .errors import LoginError
 from .identity import identity
 from .negotiation import is_background
 from .redirects import origin_of
-from .session_guard import require_store
 from .shared_states import USED_FOR
 from .sign_in import begin_login
 from .state import State
+from .unavailable_session import require_store
 
 if TYPE_CHECKING:
     from .callback import Callback

@@ -17,6 +17,7 @@ from flask.cli import AppGroup, ScriptInfo
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from .config import Settings
     from .diagnosis import Finding
     from .state import State
 
@@ -58,8 +59,11 @@ def check(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def routes(ctx: click.Context) -> None:
     """Print the routes of the extension."""
+    from .state import state_of
+
     app = _load_or_complain(ctx)
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("centralauth.")]
+    identifiers = [state.identifier for state in state_of(app).siblings]
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.rpartition(".")[0] in identifiers]
     rows = []
     for rule in rules:
         methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
@@ -75,7 +79,8 @@ def settings(ctx: click.Context) -> None:
     from .state import state_of
 
     app = _load_or_complain(ctx)
-    _print_table(list(_settings_in_force(app, state_of(app))))
+    rows = [row for state in state_of(app).siblings for row in _settings_of(state)]
+    _print_table([*rows, *_shared_settings(app, state_of(app).settings)])
 
 
 @centralauth_commands.command(
@@ -96,10 +101,10 @@ def _load(ctx: click.Context) -> Flask:
 
     :raises ConfigurationError: ``init_app`` refused its settings.
     """
-    from .state import EXTENSION_KEY
+    from .names import UNNAMED
 
     app = ctx.ensure_object(ScriptInfo).load_app()
-    if EXTENSION_KEY not in app.extensions:
+    if UNNAMED not in app.extensions:
         raise click.ClickException(
             f"The application {app.name!r} does not use CentralAuth: call CentralAuth(app), or "
             "centralauth.init_app(app) in its factory."
@@ -114,20 +119,25 @@ def _load_or_complain(ctx: click.Context) -> Flask:
         raise click.ClickException(str(refused)) from None
 
 
-def _settings_in_force(app: Flask, state: State) -> Iterator[tuple[str, str, str]]:
+def _settings_of(state: State) -> Iterator[tuple[str, str, str]]:
+    from .names import spelled_for
     from .setting_table import SETTINGS
 
     for setting in SETTINGS:
         value = getattr(state.settings, setting.name)
-        origin = "default" if value == setting.default else "set"
+        origin = "default" if value == setting.default_for(state.name) else "set"
         # One that is not set has nothing to hide, and masked it would look as if it were.
         masked = setting.secret and value is not None
-        yield setting.key, MASK if masked else _shown(value), origin
+        yield spelled_for(state.identifier, setting.key), MASK if masked else _shown(value), origin
     if (together := len(state.settings.client_secrets)) > 1:
-        yield "CENTRALAUTH_CLIENT_SECRETS", MASK, f"set, {together} in force"
-    older = len(state.settings.secret_keys) - 1
+        key = spelled_for(state.identifier, "CENTRALAUTH_CLIENT_SECRETS")
+        yield key, MASK, f"set, {together} in force"
+
+
+def _shared_settings(app: Flask, settings: Settings) -> Iterator[tuple[str, str, str]]:
+    older = len(settings.secret_keys) - 1
     yield "SECRET_KEY", MASK, f"set, and {older} older" if older else "set"
-    yield "PERMANENT_SESSION_LIFETIME", f"{state.settings.session_lifetime} seconds", ""
+    yield "PERMANENT_SESSION_LIFETIME", f"{settings.session_lifetime} seconds", ""
     for name, read in _COOKIE_SETTINGS.items():
         yield name, _shown(read(app.session_interface)(app)), ""
 

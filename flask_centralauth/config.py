@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from flask.sessions import SecureCookieSessionInterface
 from . import setting_checks as checks
 from . import setting_warnings
 from .errors import ConfigurationError
+from .names import PREFIX, UNNAMED, name_of, setting_prefix, spelled_for
 from .redirects import safe_return_to
 from .setting_checks import InvalidSettingError, OptionalWords
 from .setting_table import REQUIRED, SETTINGS, Setting
@@ -35,8 +36,10 @@ FURTHER_KEYS: Final = ("CENTRALAUTH_CLIENT_SECRET_FILE", "CENTRALAUTH_CLIENT_SEC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one application, valid and immutable. ``repr`` shows no secret."""
+    """The settings of one `CentralAuth` object, valid and immutable. ``repr`` shows no secret."""
 
+    #: What the object is called, see `names`.
+    identifier: str = UNNAMED
     client_id: str
     client_secret: str = field(repr=False)
     #: That one, and the other one while it is replaced.
@@ -84,21 +87,23 @@ class Settings:
         return checks.is_loopback(urlsplit(self.base_url).hostname)
 
 
-def load(app: Flask) -> Settings:
-    """Return the checked settings of an application.
+def load(app: Flask, *, identifier: str = UNNAMED, taken: Collection[str] = ()) -> Settings:
+    """Return the checked settings of one `CentralAuth` object of an application.
 
+    :param taken: the URL prefixes of the others.
     :raises ConfigurationError: names every problem at once.
     """
+    own = _own_keys(app, identifier)
     problems: list[str] = []
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         try:
-            values[setting.name] = _read(app, setting)
+            values[setting.name] = _read(own, setting, identifier)
         except InvalidSettingError as problem:
             problems.append(f"{setting.key}: {problem}")
     further: tuple[tuple[str, str, Callable[[], Any]], ...] = (
         ("secret_keys", "SECRET_KEY", lambda: _secret_keys(app)),
-        ("client_secrets", "CENTRALAUTH_CLIENT_SECRETS", lambda: _client_secrets(app, values)),
+        ("client_secrets", "CENTRALAUTH_CLIENT_SECRETS", lambda: _client_secrets(own, values)),
         ("autologin_key", "CENTRALAUTH_AUTOLOGIN_KEY", lambda: _autologin_key(values)),
     )
     for name, key, read in further:
@@ -108,19 +113,39 @@ def load(app: Flask) -> Settings:
             problems.append(f"{key}: {problem}")
     if _leads_back_to_login(values):
         problems.append("CENTRALAUTH_AFTER_LOGIN: is one of the login's own routes. Name another page.")
+    if values.get("url_prefix") in taken:
+        problems.append("CENTRALAUTH_URL_PREFIX: is another CentralAuth object's. Give each its own.")
     problems += _session_problems(app)
     if problems:
-        raise ConfigurationError.of_settings(problems)
-    setting_warnings.warn_of_unknown_keys(app.config, {*FURTHER_KEYS, *(setting.key for setting in SETTINGS)})
-    setting_warnings.warn_of_secret_length(values["client_secret"])
-    host_is_fixed = app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")
-    any_host = not (app.debug or app.testing or host_is_fixed)
-    setting_warnings.warn_of_callback(values["callback_url"], values["url_prefix"], any_host=any_host)
+        raise ConfigurationError.of_settings(spelled_for(identifier, problem) for problem in problems)
+    for sentence in _doubts(app, own, values):
+        log.warning("%s", spelled_for(identifier, sentence))
     return Settings(
+        identifier=identifier,
         **values,
         session_lifetime=int(app.permanent_session_lifetime.total_seconds()),
         session_cookie_name=app.config["SESSION_COOKIE_NAME"],
         session_cookie_path=app.config["SESSION_COOKIE_PATH"] or app.config["APPLICATION_ROOT"],
+    )
+
+
+def _own_keys(app: Flask, identifier: str) -> dict[str, Any]:
+    """Return the settings of one object under the keys of the one without a name."""
+    prefix = setting_prefix(identifier)
+    return {
+        PREFIX + key.removeprefix(prefix): value
+        for key, value in app.config.items()
+        if key.startswith(prefix)
+    }
+
+
+def _doubts(app: Flask, own: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    yield from setting_warnings.about_unknown_keys(own, {*FURTHER_KEYS, *(row.key for row in SETTINGS)})
+    yield from setting_warnings.about_secret_length(values["client_secret"])
+    host_is_fixed = app.config.get("TRUSTED_HOSTS") or app.config.get("SERVER_NAME")
+    any_host = not (app.debug or app.testing or host_is_fixed)
+    yield from setting_warnings.about_callback(
+        values["callback_url"], values["url_prefix"], any_host=any_host
     )
 
 
@@ -160,21 +185,25 @@ def _session_problems(app: Flask) -> Iterator[str]:
         yield f"{key}: {problem}"
 
 
-def _read(app: Flask, setting: Setting) -> Any:
+def _read(own: Mapping[str, Any], setting: Setting, identifier: str) -> Any:
     # None is what os.environ.get() and from_prefixed_env() leave for a setting that is not there.
-    value = app.config.get(setting.key)
+    value = own.get(setting.key)
     if value is None and setting.name == "client_secret":
-        value = _secret_from_file(app) or _first_of_several(app)
-    if value is None and setting.environment:
-        value = os.environ.get(setting.environment)
+        value = _secret_from_file(own) or _first_of_several(own)
+    # Attack: one organization's secret sent to another. These names are of one organization.
+    environment = setting.environment if identifier == UNNAMED else None
+    if value is None and environment:
+        value = os.environ.get(environment)
     if value is not None:
-        return setting.read(_tidied(setting, value))
-    if setting.default is REQUIRED:
-        raise InvalidSettingError(f"is missing. Set it, or the environment variable {setting.environment}.")
-    return setting.default
+        return setting.read(_tidied(setting, value, identifier))
+    default = setting.default_for(name_of(identifier))
+    if default is REQUIRED:
+        alternative = f", or the environment variable {environment}" if environment else ""
+        raise InvalidSettingError(f"is missing. Set it{alternative}.")
+    return default
 
 
-def _tidied(setting: Setting, value: Any) -> Any:
+def _tidied(setting: Setting, value: Any, identifier: str) -> Any:
     if not isinstance(value, str):
         return value
     tidy = value.strip()
@@ -182,7 +211,8 @@ def _tidied(setting: Setting, value: Any) -> Any:
         tidy = tidy[1:-1]
     if tidy != value:
         log.warning(
-            "%s: white space or quotes around the value were removed; correct the setting.", setting.key
+            "%s: white space or quotes around the value were removed; correct the setting.",
+            spelled_for(identifier, setting.key),
         )
     return tidy
 
@@ -190,13 +220,13 @@ def _tidied(setting: Setting, value: Any) -> Any:
 def _leads_back_to_login(values: Mapping[str, Any]) -> bool:
     target: str = values.get("after_login") or ""
     if not target.startswith("/"):
-        return target.startswith("centralauth.")
+        return target.partition(".")[0].endswith(UNNAMED)
     own_routes = [f"{values.get('url_prefix')}/{route}" for route in ROUTES]
     return safe_return_to(target, own_origins=(), own_routes=own_routes) is None
 
 
-def _secret_from_file(app: Flask) -> str | None:
-    path = app.config.get("CENTRALAUTH_CLIENT_SECRET_FILE")
+def _secret_from_file(own: Mapping[str, Any]) -> str | None:
+    path = own.get("CENTRALAUTH_CLIENT_SECRET_FILE")
     if path is None:
         return None
     try:
@@ -208,15 +238,15 @@ def _secret_from_file(app: Flask) -> str | None:
         ) from None
 
 
-def _first_of_several(app: Flask) -> Any:
-    several = app.config.get("CENTRALAUTH_CLIENT_SECRETS")
+def _first_of_several(own: Mapping[str, Any]) -> Any:
+    several = own.get("CENTRALAUTH_CLIENT_SECRETS")
     return several[0] if isinstance(several, list | tuple) and several else None
 
 
-def _client_secrets(app: Flask, values: Mapping[str, Any]) -> tuple[str, ...]:
+def _client_secrets(own: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the client secret, and the other one while it is replaced."""
     first: str | None = values.get("client_secret")
-    several = app.config.get("CENTRALAUTH_CLIENT_SECRETS")
+    several = own.get("CENTRALAUTH_CLIENT_SECRETS")
     further = () if several is None else checks.credentials(several)
     return tuple(dict.fromkeys((*((first,) if first else ()), *further)))
 

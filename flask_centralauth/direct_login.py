@@ -15,7 +15,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Response, after_this_request, request, url_for
+from flask import Response, after_this_request, request
 
 from .attempts import CONFIRM, DIRECT, Attempt
 from .dates import parse_date
@@ -27,7 +27,7 @@ from .mail_logins import WaitingLogin, new_form_token
 from .negotiation import is_same_site
 from .pages import page
 from .protocol import TRANSLATION_KEYS
-from .state import EXTENSION_KEY, State
+from .state import State
 from .translations import N_, gettext
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def ask_before_login(state: State, callback: Callback) -> Response | None:
     _keep(state, callback.state, question)
     return page(
         ["centralauth/confirm_login.html"],
-        confirm_url=url_for(f"{EXTENSION_KEY}.confirm"),
+        confirm_url=state.url_for("confirm"),
         address=waiting.address,
         code=callback.code,
         state=callback.state,

@@ -14,14 +14,14 @@ import json
 import secrets
 from typing import Any, Final
 
-from flask import Request, Response, request, url_for
+from flask import Request, Response, request
 from markupsafe import Markup
 
 from .mail_address import is_address
 from .negotiation import is_in_own_frame
 from .pages import page
 from .redirects import request_target
-from .state import EXTENSION_KEY, State
+from .state import State
 from .translations import gettext
 
 FIRST_HEIGHT: Final = 480
@@ -67,7 +67,7 @@ def embed(
     values = {"name": name, "origin": origin, "tallest": TALLEST}
     return _FRAME.format(
         name=name,
-        address=url_for(f"{EXTENSION_KEY}.login", **options),
+        address=state.url_for("login", **options),
         title=gettext("Sign in"),
         height=FIRST_HEIGHT,
         origin=origin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from flask import Response, after_this_request, current_app, jsonify, request, session, url_for
+from flask import Response, after_this_request, current_app, jsonify, request, session
 
 from .error_codes import FAMILIES
 from .errors import (
@@ -17,10 +17,11 @@ from .errors import (
     SessionError,
 )
 from .identity import identity
+from .names import UNNAMED
 from .negotiation import has_bearer, is_htmx
 from .pages import page
 from .session_guard import abandon
-from .state import EXTENSION_KEY, State
+from .state import State
 from .ways_back import goes_round, login_address, page_of_form, wanted_page
 
 _JSON_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
@@ -36,7 +37,7 @@ def error_page(state: State, error: CentralAuthError) -> Response:
         login_url=login_address(state, error, wanted),
         retry_url=_retry_url(state, error, wanted),
         home_url=f"{request.root_path}/",
-        logout_url=url_for(f"{EXTENSION_KEY}.logout") if identity().login is not None else None,
+        logout_url=state.url_for("logout") if identity().login is not None else None,
         debug=current_app.debug,
     )
 
@@ -113,6 +114,6 @@ def _leave_cookies_alone(error: CentralAuthError) -> None:
     @after_this_request
     def without_ours(response: Response) -> Response:
         cookies = response.headers.getlist("Set-Cookie")
-        others = [name for name in cookies if not name.removeprefix("__Host-").startswith(EXTENSION_KEY)]
+        others = [name for name in cookies if not name.removeprefix("__Host-").startswith(UNNAMED)]
         response.headers.setlist("Set-Cookie", others)
         return response

@@ -69,7 +69,7 @@ class StartedLogin(Protocol):
 
 
 class EndedLogin(Protocol):
-    """What an error has to know of the login it ended; `login_store.Login` is one."""
+    """What an error has to know of the login it ended; `login_session.Login` is one."""
 
     @property
     def started(self) -> float: ...
@@ -100,6 +100,8 @@ class CentralAuthError(HTTPException):
     attempt: StartedLogin | None = None
     #: The login that was ended because of this error.
     ended_login: EndedLogin | None = None
+    #: What the `CentralAuth` object it is about is called; None: the one the request is about.
+    identifier: str | None = None
 
     def __init__(
         self,

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from flask import Blueprint, Flask, Response, request
-from flask.json.provider import DefaultJSONProvider
+from flask import Blueprint, Flask, Response, current_app, request
 from markupsafe import Markup
 
 from . import config
 from .attempts import AttemptCookies
+from .config import Settings
 from .direct_login import authenticate_direct
 from .embedding import embed
 from .errors import CentralAuthError
 from .guarded_views import refuse_open_views, refuse_unusable_pages
-from .guards import protect
+from .guards import guard_of, protect
 from .handlers import handle_error
 from .incidents import record_rest
 from .login_store import LoginStore
 from .login_words import words_of_call
 from .mail_logins import MailLogins
+from .names import UNNAMED, identifier_of
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
-from .proxies import current_user
+from .proxies import current_user, serialize_users, user_of
 from .proxy_check import ProxyWatch, refuse_foreign_prefix
 from .route_headers import insist_on_headers
 from .session_guard import guard_session
@@ -30,13 +33,15 @@ from .setting_checks import OptionalWords
 from .shared_states import SharedStates
 from .sign_in import begin_login
 from .sign_out import sign_out
-from .state import EXTENSION_KEY, LoginHook, State, state_of
-from .user import AnonymousUser, User
+from .state import Application, LoginHook, State, about, state_of
+from .user import User
 from .user_cache import Counters
 from .views import create_blueprint
 
 REQUESTS_TO_WATCH: Final = 1000
 
+P = ParamSpec("P")
+R = TypeVar("R")
 H = TypeVar("H", bound=LoginHook)
 
 
@@ -47,10 +52,23 @@ class CentralAuth:
     level and call `init_app`. One object serves any number of applications: what belongs
     to one is kept in its ``app.extensions["centralauth"]``.
 
+    An application whose people belong to several organizations has an object for each.
+    All but one need a name, and share nothing: settings, routes, users, logins.
+
+    :param name: a short word like ``"staff"``. Settings are then ``STAFF_CENTRALAUTH_CLIENT_ID``
+        and so on, the routes are below ``/api/auth/staff``, and endpoints, the variable in
+        templates and the key of ``app.extensions`` are called ``staff_centralauth``.
     :raises ConfigurationError: names every problem of the settings at once.
+    :raises ValueError: that is no name.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    #: The user this object knows the current request by, an `AnonymousUser` for guests.
+    current_user: User
+
+    def __init__(self, app: Flask | None = None, *, name: str | None = None) -> None:
+        #: What it is called in endpoints, templates and ``app.extensions``.
+        self.identifier: Final = identifier_of(name)
+        self.current_user = user_of(self.identifier)
         self._login_hooks: list[LoginHook] = []
         if app is not None:
             self.init_app(app)
@@ -64,42 +82,69 @@ class CentralAuth:
         :raises ConfigurationError: names every problem of the settings at once.
         :raises RuntimeError: it was called for this application before.
         """
-        if EXTENSION_KEY in app.extensions:
+        present: State | None = app.extensions.get(self.identifier)
+        if present is not None and present.identifier == self.identifier:
             raise RuntimeError(
                 "CentralAuth is already set up for this application. Call CentralAuth(app) or init_app(app) "
-                "once; to reach it elsewhere, import the object you made."
+                "once; to reach it elsewhere, import the object you made. For another organization make an "
+                'object with a name: CentralAuth(app, name="staff").'
             )
-        settings = config.load(app)
-        proxy = ProxyWatch()
-        guard = guard_session(app, settings)
-        app.extensions[EXTENSION_KEY] = State(
+        first: State | None = app.extensions.get(UNNAMED)
+        taken = [state.settings.url_prefix for state in first.siblings] if first else []
+        settings = config.load(app, identifier=self.identifier, taken=taken)
+        application = first.application if first else _set_up(app, settings)
+        state = State(
+            application=application,
             settings=settings,
             attempts=AttemptCookies(settings),
             shared_states=SharedStates(settings),
-            logins=LoginStore(settings, guard),
-            mail_logins=MailLogins(settings, guard),
+            logins=LoginStore(settings, application.guard),
+            mail_logins=MailLogins(settings, application.guard),
             login_hooks=self._login_hooks,
         )
+        app.extensions[self.identifier] = state
+        # Where all have names, the first stands for the one without.
+        app.extensions.setdefault(UNNAMED, state)
         app.register_blueprint(
-            create_blueprint(
-                EXTENSION_KEY, settings.url_prefix, proxy, host_matching=app.url_map.host_matching
-            )
+            create_blueprint(settings, application.proxy, host_matching=app.url_map.host_matching)
         )
-        # An application may have registered a handler of its own before.
-        app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
-        app.context_processor(lambda: {"current_user": current_user})
         # Jinja's type lists its own globals.
-        app.jinja_env.globals.setdefault("centralauth", self)  # pyright: ignore[reportArgumentType]
-        app.before_request(_request_checks(proxy))
-        # Flask runs these in reverse: the first of the list has the last word.
-        app.after_request_funcs.setdefault(None, []).insert(0, _last_word)
-        _serialize_users(app)
-        _add_commands(app)
+        app.jinja_env.globals.setdefault(self.identifier, self)  # pyright: ignore[reportArgumentType]
+
+    @overload
+    def auth_required(self, view: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def auth_required(
+        self,
+        /,
+        *,
+        affirmed_within: float | timedelta | None = None,
+        verified: bool = False,
+        fresh: bool = False,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def auth_required(
+        self,
+        view: Callable[..., Any] | None = None,
+        /,
+        *,
+        affirmed_within: float | timedelta | None = None,
+        verified: bool = False,
+        fresh: bool = False,
+    ) -> Callable[..., Any]:
+        """Let only this object's users into a view; see `flask_centralauth.auth_required`."""
+        guard = guard_of(self.identifier, affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+        return guard if view is None else guard(view)
+
+    def protect(self, target: Flask | Blueprint) -> None:
+        """Guard every view of an application or blueprint but those marked `public`."""
+        protect(target, self.identifier)
 
     @property
     def counters(self) -> Counters:
         """What the checks of this process cost so far, for the metrics of the current application."""
-        return state_of().users.counters
+        return self._state().users.counters
 
     def on_login(self, hook: H) -> H:
         """Run a function at every login, with the user, before they are in.
@@ -109,10 +154,6 @@ class CentralAuth:
         """
         self._login_hooks.append(hook)
         return hook
-
-    def protect(self, target: Flask | Blueprint) -> None:
-        """Guard every view of an application or blueprint but those marked `public`."""
-        protect(target)
 
     def login_redirect(
         self,
@@ -131,14 +172,14 @@ class CentralAuth:
         :param theme: looks of the login page, likewise, instead of ``CENTRALAUTH_THEME``.
         :raises ValueError: a key of theirs is unknown; says what was probably meant.
         """
-        state = state_of()
-        return begin_login(
-            state,
-            return_to=state.safe_return_to(request, return_to),
-            email=email,
-            translations=words_of_call("translations", translations, TRANSLATION_KEYS),
-            theme=words_of_call("theme", theme, THEME_KEYS),
-        )
+        with self._in_force() as state:
+            return begin_login(
+                state,
+                return_to=state.safe_return_to(request, return_to),
+                email=email,
+                translations=words_of_call("translations", translations, TRANSLATION_KEYS),
+                theme=words_of_call("theme", theme, THEME_KEYS),
+            )
 
     def authenticate_direct(self, email: str, *, return_to: str | None = None) -> None:
         """Let CentralAuth mail a login link, for a form of one's own; tell the person to look there.
@@ -153,8 +194,8 @@ class CentralAuth:
         :raises PermissionDenied: another site posted the form.
         :raises ServiceUnavailable: CentralAuth or the session store cannot be asked.
         """
-        state = state_of()
-        authenticate_direct(state, email, return_to=state.safe_return_to(request, return_to))
+        with self._in_force() as state:
+            authenticate_direct(state, email, return_to=state.safe_return_to(request, return_to))
 
     def embed(
         self, *, return_to: str | None = None, email: str | None = None, nonce: str | None = None
@@ -169,9 +210,9 @@ class CentralAuth:
         :param email: prefilled at CentralAuth.
         :param nonce: of the page's Content-Security-Policy, for the script.
         """
-        state = state_of()
-        return_to = state.safe_return_to(request, return_to)
-        return embed(state, return_to=return_to, email=email, nonce=nonce)
+        with self._in_force() as state:
+            return_to = state.safe_return_to(request, return_to)
+            return embed(state, return_to=return_to, email=email, nonce=nonce)
 
     def logout(self, *, everywhere: bool | None = None) -> None:
         """End the current login, for a view of one's own.
@@ -179,16 +220,39 @@ class CentralAuth:
         :param everywhere: also end the session at CentralAuth, for every application of
             the organization; by default as ``CENTRALAUTH_LOGOUT_EVERYWHERE`` says.
         """
-        sign_out(state_of(), everywhere=everywhere)
+        with self._in_force() as state:
+            sign_out(state, everywhere=everywhere)
 
     def logout_user(self, user_id: str) -> None:
         """End every login of a user of this application, in all browsers, within a second."""
-        state = state_of()
+        state = self._state()
         state.logins.end_all(user_id)
         state.users.expect_news()
 
+    def _state(self) -> State:
+        return state_of(current_app, self.identifier)
 
-def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
+    @contextmanager
+    def _in_force(self) -> Iterator[State]:
+        with about(state := self._state()):
+            yield state
+
+
+def _set_up(app: Flask, settings: Settings) -> Application:
+    """Set up what one application needs once, however many objects it has."""
+    application = Application(guard_session(app, settings), ProxyWatch())
+    # An application may have registered a handler of its own before.
+    app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
+    app.context_processor(lambda: {"current_user": current_user})
+    app.before_request(_request_checks(application))
+    # Flask runs these in reverse: the first of the list has the last word.
+    app.after_request_funcs.setdefault(None, []).insert(0, _last_word)
+    serialize_users(app)
+    _add_commands(app)
+    return application
+
+
+def _request_checks(application: Application) -> Callable[[], None]:
     """Return what looks for mistakes that only show while serving; soon it looks at the prefix alone.
 
     A proxy shows itself in the first requests. Later only our own routes look for one.
@@ -204,11 +268,12 @@ def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
             return
         if not checked:
             refuse_open_views()
-            refuse_unusable_pages()
+            for state in application.states:
+                refuse_unusable_pages(state.settings)
             checked = True
         left -= 1
-        if proxy.watching:
-            proxy.look()
+        if application.proxy.watching:
+            application.proxy.look()
 
     return check
 
@@ -216,20 +281,6 @@ def _request_checks(proxy: ProxyWatch) -> Callable[[], None]:
 def _last_word(response: Response) -> Response:
     record_rest(response)
     return insist_on_headers(response)
-
-
-def _serialize_users(app: Flask) -> None:
-    """Let ``jsonify`` take a user, and ``current_user``, which is a proxy for one."""
-    if not isinstance(app.json, DefaultJSONProvider):
-        return
-    default = app.json.default
-
-    def with_users(value: Any) -> Any:
-        if isinstance(value, User):
-            return value.to_dict()
-        return None if isinstance(value, AnonymousUser) else default(value)
-
-    app.json.default = with_users
 
 
 def _add_commands(app: Flask) -> None:

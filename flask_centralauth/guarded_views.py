@@ -11,21 +11,24 @@ from flask import Flask, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
+from .config import Settings
 from .errors import ConfigurationError
+from .names import spelled_for
 from .setting_checks import did_you_mean
-from .state import EXTENSION_KEY, state_of
+from .state import State, in_force, is_auth_route, state_of
 
-#: Set by ``auth_required`` on what it returns, and on the plain function inside it.
+#: Set by ``auth_required`` on what it returns: whose users it lets in, see `names`. And on the
+#: plain function inside it.
 GUARDED: Final = "__centralauth_guarded__"
 INSIDE_GUARD: Final = "__centralauth_inside_guard__"
 #: Set by ``public``.
 PUBLIC: Final = "__centralauth_public__"
-#: Set on the before_request function of ``protect``.
+#: Set on the before_request function of ``protect``, likewise.
 PROTECTS: Final = "__centralauth_protects__"
 
 
-def needs_login(path: str) -> bool:
-    """Say whether a guest who visits a path of this application is sent to login.
+def needs_login(state: State, path: str) -> bool:
+    """Say whether a guest who visits a path of this application is sent to this login.
 
     Knows what `auth_required` and `protect` guard, not what views decide themselves.
     """
@@ -35,9 +38,16 @@ def needs_login(path: str) -> bool:
     blueprints = endpoint.split(".")[:-1]
     scopes = [None, *(".".join(blueprints[:depth]) for depth in range(1, len(blueprints) + 1))]
     checks = [check for scope in scopes for check in current_app.before_request_funcs.get(scope, ())]
-    if any(getattr(guard, GUARDED, False) for guard in (current_app.view_functions.get(endpoint), *checks)):
+    guards = [current_app.view_functions.get(endpoint), *checks]
+    if any(_asks(state, guard, GUARDED) for guard in guards):
         return True
-    return any(getattr(check, PROTECTS, False) for check in checks) and not is_exempt(endpoint)
+    return any(_asks(state, check, PROTECTS) for check in checks) and not is_exempt(endpoint)
+
+
+def _asks(state: State, guard: object, mark: str) -> bool:
+    """Say whether a function is a guard that asks this `CentralAuth` object."""
+    identifier: str | None = getattr(guard, mark, None)
+    return identifier is not None and state_of(current_app, identifier) is state
 
 
 def _endpoint_at(path: str, *, redirects: int = 1) -> str | None:
@@ -57,7 +67,8 @@ def _endpoint_at(path: str, *, redirects: int = 1) -> str | None:
 
 def is_exempt(endpoint: str) -> bool:
     """Say whether an endpoint stays open below ``protect``."""
-    if endpoint.startswith(f"{EXTENSION_KEY}.") or endpoint == state_of().settings.login_view:
+    siblings = in_force().siblings
+    if is_auth_route(endpoint) or any(endpoint == state.settings.login_view for state in siblings):
         return True
     scope, _, name = endpoint.rpartition(".")
     if name == "static":
@@ -92,18 +103,17 @@ def find_open_views(app: Flask) -> list[str]:
     return [
         name
         for name, function in registered
-        if getattr(function, INSIDE_GUARD, False) and not getattr(function, GUARDED, False)
+        if getattr(function, INSIDE_GUARD, False) and not hasattr(function, GUARDED)
     ]
 
 
-def refuse_unusable_pages() -> None:
+def refuse_unusable_pages(settings: Settings) -> None:
     """Raise for a setting that names a page nobody can be sent to.
 
     Not in ``init_app``: views are mostly registered after it.
 
     :raises ConfigurationError: names every problem at once.
     """
-    settings = state_of().settings
     views = current_app.view_functions
     named = {
         "CENTRALAUTH_LOGIN_VIEW": settings.login_view,
@@ -115,10 +125,11 @@ def refuse_unusable_pages() -> None:
         for key, endpoint in named.items()
         if endpoint and not endpoint.startswith("/") and endpoint not in views
     ]
-    if getattr(views.get(settings.login_view or ""), GUARDED, False):
+    if hasattr(views.get(settings.login_view or ""), GUARDED):
         problems.append("CENTRALAUTH_LOGIN_VIEW: needs a login itself; take @auth_required from it.")
     if problems:
-        raise ConfigurationError.of_settings(problems, separator=" ")
+        spelled = [spelled_for(settings.identifier, problem) for problem in problems]
+        raise ConfigurationError.of_settings(spelled, separator=" ")
 
 
 def refuse_open_views() -> None:

@@ -18,6 +18,8 @@ from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavai
 from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
 from .identity import identity
 from .known_logins import Identity
+from .names import UNNAMED
+from .state import put_in_force
 from .user import User
 
 P = ParamSpec("P")
@@ -55,6 +57,18 @@ def auth_required(
     :param fresh: whether an answer CentralAuth gave before it became unreachable is not
         good enough.
     """
+    guard = guard_of(UNNAMED, affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+    return guard if view is None else guard(view)
+
+
+def guard_of(
+    identifier: str,
+    *,
+    affirmed_within: float | timedelta | None = None,
+    verified: bool = False,
+    fresh: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the guard that asks one `CentralAuth` object; the rest as for `auth_required`."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         # Asking Flask for these on every request would cost as much as the check itself.
@@ -63,6 +77,7 @@ def auth_required(
 
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
+            put_in_force(identifier)
             if is_plain and _is_logged_in(identity()):
                 after_this_request(mark_private)
             else:
@@ -74,11 +89,11 @@ def auth_required(
                     return _answer_preflight()
             return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
 
-        setattr(guarded, GUARDED, True)
+        setattr(guarded, GUARDED, identifier)
         mark_inside_guard(view)
         return guarded
 
-    return decorate if view is None else decorate(view)
+    return decorate
 
 
 def public(view: V) -> V:
@@ -87,22 +102,25 @@ def public(view: V) -> V:
     return view
 
 
-def protect(target: Flask | Blueprint) -> None:
+def protect(target: Flask | Blueprint, identifier: str = UNNAMED) -> None:
     """Guard every view of an application or blueprint but those marked `public`.
 
     Static files and the routes of login itself stay open; an unknown address is 404.
+
+    :param identifier: of the `CentralAuth` object whose users are let in.
     """
 
     def check() -> Response | None:
         endpoint = request.endpoint
         if endpoint is None or is_exempt(endpoint):
             return None
+        put_in_force(identifier)
         if request.method == "OPTIONS" and not _is_logged_in(identity()):
             return _answer_preflight()
         require_user()
         return None
 
-    setattr(check, PROTECTS, True)
+    setattr(check, PROTECTS, identifier)
     target.before_request(check)
 
 

@@ -17,9 +17,9 @@ from .incidents import explain, record
 from .known_logins import Identity
 from .negotiation import has_bearer, is_in_own_frame, is_navigation
 from .notices import clear_notices, notify
-from .session_guard import UnavailableSession
-from .state import EXTENSION_KEY, State, state_of
+from .state import State, about, is_auth_route, state_about
 from .translations import N_, gettext
+from .unavailable_session import UnavailableSession
 from .ways_back import at_login, goes_round, is_young, login_address, wanted_page, was_form
 
 #: The first failure goes back to login; from the second in a row it is a page.
@@ -36,7 +36,12 @@ def handle_error(error: CentralAuthError) -> Response:
     Installed for `CentralAuthError`; an application overrides it, or one family, with
     ``errorhandler``.
     """
-    state = state_of()
+    state = state_about(error)
+    with about(state):
+        return _handle(state, error)
+
+
+def _handle(state: State, error: CentralAuthError) -> Response:
     explain(error)
     try:
         response = _answer(state, error)
@@ -90,7 +95,7 @@ def _sign_out(state: State, error: CentralAuthError) -> None:
     if login is None:
         return
     end_login(state, login, error)
-    set_identity(Identity(ANONYMOUS))
+    set_identity(state, Identity(ANONYMOUS))
 
 
 def _may_go_back(state: State, error: CentralAuthError) -> bool:
@@ -103,16 +108,16 @@ def _may_go_back(state: State, error: CentralAuthError) -> bool:
     if isinstance(error, SessionError):
         return not goes_round(error)
     # A callback that no login of this browser vouches for proves nothing.
-    return request.blueprint != EXTENSION_KEY and not is_young(identity().login)
+    return not is_auth_route(request.endpoint or "") and not is_young(identity().login)
 
 
 def _back_to_login(state: State, error: CentralAuthError) -> Response:
     """Say what went wrong and let the person try once more; then it is a page."""
     if _count_failure(state) >= FAILURES_FOR_A_PAGE:
         # The page tells what happened now: the last message would be old news after it.
-        clear_notices()
+        clear_notices(state)
         return error_page(state, error)
-    notify(error.public_message, state.settings.flash_category)
+    notify(state, error.public_message)
     return _redirect(login_address(state, error, wanted_page(state, error)))
 
 
@@ -134,9 +139,9 @@ def _sign_in_again(state: State, error: SessionError) -> Response:
     """Send the person to login, or to affirmation, and back to the page they wanted."""
     return_to = wanted_page(state, error)
     if _ends_login(error):
-        notify(error.public_message, state.settings.flash_category)
+        notify(state, error.public_message)
     if was_form():
-        notify(gettext(_NOTHING_SAVED), state.settings.flash_category, until_seen=True)
+        notify(state, gettext(_NOTHING_SAVED), until_seen=True)
     return _redirect(login_address(state, error, return_to))
 
 

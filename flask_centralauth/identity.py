@@ -9,39 +9,43 @@ from flask import Request, Response, after_this_request, current_app, request
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .incidents import explain, record_unanswered, record_unchecked
 from .known_logins import Identity
-from .login_store import Login
+from .login_session import Login
 from .negotiation import has_bearer
 from .redirects import origin_of
 from .signals import session_ended
-from .state import State, state_of
+from .state import State, about, in_force
 from .user import AnonymousUser
 from .visitor import Visitor, visitor_of
 
 # On the request object. Not on g: that outlives a request when a test has pushed an application
 # context of its own. And not in the WSGI environment (attack: an application called with the
 # environment of another takes its user; a socket, whose events share one, never signs out).
-_ATTRIBUTE: Final = "_centralauth_identity"
-
+# Its name is the state's, see `state`.
 ANONYMOUS: Final = AnonymousUser()
 
 
-def identity(*, fresh: bool = False) -> Identity:
+def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
     """Return who makes the current request. Never raises for what CentralAuth or the store do.
 
+    :param state: of the `CentralAuth` object that is asked; by default the one in force.
     :param fresh: wait for a check that another request has under way, and have one made where
         an id token stands in for it; without, the answer of before is good enough.
     """
+    if state is not None:
+        with about(state):
+            return identity(fresh=fresh)
+    state = in_force()
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     kept = current.__dict__
-    known: Identity | None = kept.get(_ATTRIBUTE)
+    known: Identity | None = kept.get(state.identity_key)
     if known is None or (fresh and known.outdated):
-        known = kept[_ATTRIBUTE] = _resolve(state_of(), current, fresh)
+        known = kept[state.identity_key] = _resolve(state, current, fresh)
     return known
 
 
-def set_identity(new: Identity) -> None:
+def set_identity(state: State, new: Identity) -> None:
     """Replace the identity of the rest of this request, after a login or logout."""
-    request._get_current_object().__dict__[_ATTRIBUTE] = new  # type: ignore[attr-defined]
+    request._get_current_object().__dict__[state.identity_key] = new  # type: ignore[attr-defined]
 
 
 def visitor() -> Visitor:

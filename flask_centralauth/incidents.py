@@ -9,8 +9,9 @@ from flask import Request, Response, current_app, request
 from werkzeug.exceptions import SecurityError
 
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
+from .names import spelled_for
 from .signals import login_failed
-from .state import EXTENSION_KEY, state_of
+from .state import about, in_force, is_auth_route, state_about
 
 log = logging.getLogger("flask_centralauth")
 
@@ -26,12 +27,16 @@ _LOGGED: Final = "_centralauth_logged"
 
 def explain(error: CentralAuthError) -> None:
     """Add to an error what the request tells about its cause."""
+    error.identifier = in_force().identifier
+    error.hint = spelled_for(error.identifier, error.hint)
     facts = {
         "incident_id": error.incident_id,
         "error_code": printable(error.error_code, 64),
         "family": error.family,
         "upstream_message": printable(error.message or ""),
         "endpoint": request.endpoint or "",
+        # Which of several CentralAuth objects.
+        "name": in_force().name or "",
         # Without the query, which may carry a code.
         "path": printable(request.path),
         "host": printable(_host(), 100),
@@ -83,6 +88,7 @@ def record_unanswered(error: CentralAuthError) -> None:
     A page open to everybody is served although a login ended meanwhile, and an
     application may have a handler of its own.
     """
+    error.identifier = in_force().identifier
     _request().__dict__.setdefault(_UNANSWERED, []).append(error)
 
 
@@ -91,6 +97,7 @@ def record_unchecked(problem: CentralAuthError) -> None:
 
     A page open to everybody is served to its user as to a guest, which only a record explains.
     """
+    problem.identifier = in_force().identifier
     _request().__dict__.setdefault(_UNCHECKED, problem)
 
 
@@ -103,11 +110,13 @@ def record_rest(response: Response) -> None:
     kept = _request().__dict__
     for error in kept.get(_UNANSWERED, ()):
         if "status" not in error.facts:
-            explain(error)
-            record(error, response.status_code)
+            with about(state_about(error)):
+                explain(error)
+                record(error, response.status_code)
     problem = kept.get(_UNCHECKED)
     if problem is not None and _LOGGED not in kept:
-        explain(problem)
+        with about(state_about(problem)):
+            explain(problem)
         _log(problem, response.status_code, shown=False)
 
 
@@ -139,7 +148,7 @@ def _callback_url(error: CentralAuthError) -> str:
     if error.attempt is not None:
         return error.attempt.redirect_uri
     try:
-        return state_of().callback_url()
+        return in_force().callback_url()
     except SecurityError as refusal:
         return f"not known: {refusal.description}"
 
@@ -150,4 +159,5 @@ def _told(value: object) -> str:
 
 
 def _at_callback() -> bool:
-    return request.endpoint == f"{EXTENSION_KEY}.callback"
+    endpoint = request.endpoint or ""
+    return endpoint.endswith(".callback") and is_auth_route(endpoint)

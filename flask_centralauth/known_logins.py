@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .errors import CentralAuthError, ServiceUnavailable
-from .login_store import Login, LoginStore, News
+from .login_session import Login, News
+from .login_store import LoginStore
 from .user import AnonymousUser, User
 from .visitor import Visitor
 

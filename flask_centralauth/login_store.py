@@ -1,4 +1,4 @@
-"""Who is logged in: a record beside the session, and the key of ours in the session.
+"""Who is logged in: a record beside the session, and what the session says of it.
 
 The session holds a login's id and its token; the record holds the user as last checked.
 A session without a live record is not logged in, so whatever brings a session back after a
@@ -11,10 +11,9 @@ import hashlib
 import secrets
 import time
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NoReturn
+from dataclasses import replace
+from typing import Final
 
 from flask import session
 
@@ -22,48 +21,22 @@ from .config import Settings
 from .engines import Engine
 from .errors import ErrorCode, ServiceUnavailable, SessionError
 from .login_record import Record, decode, encode
-from .session_guard import SessionGuard, abandon, require_store
+from .login_session import Login, LoginSession, News
+from .session_guard import SessionGuard
 from .store_failures import StoreBreaker
+from .unavailable_session import require_store
 
-SESSION_KEY: Final = "_centralauth"
 #: A mark outlives every login that began before it.
 MARK_MARGIN: Final = 3600
 #: Into so many parts the news of ended logins is divided: a logout makes workers look again
 #: at this part of the logins they know, not at all of them.
 NEWS_PARTS: Final = 256
 
-#: What the store says has ended lately, for all logins; compared, never read.
-News = tuple[bytes | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """One login of one browser, as its session knows it.
-
-    :param until: epoch seconds after which CentralAuth's token is over, or None.
-    :param generation: the user's mark when the login began, see `LoginStore.end_all`.
-    :param affirmed: the affirmation this login was renewed by: epoch seconds of CentralAuth's
-        clock, and the same moment by ours.
-    :param version: `LoginStore.version_of` a login that has just begun; not part of the
-        session.
-    """
-
-    login_id: str
-    user_id: str
-    token: str = field(repr=False)
-    domain: str
-    until: float | None
-    generation: str | None
-    started: float
-    affirmed: tuple[float, float] | None = None
-    version: News = field(default=(), repr=False, compare=False)
-
 
 class LoginStore:
-    """Starts, reads and ends logins. The only user of our session key."""
+    """Starts, reads and ends the logins of one `CentralAuth` object."""
 
     def __init__(self, settings: Settings, guard: SessionGuard) -> None:
-        self._guard = guard
         self._engine: Engine = guard.engine
         self._lifetime = settings.session_lifetime
         application = "|".join(
@@ -77,7 +50,9 @@ class LoginStore:
         )
         # Two applications on one store or one host do not take each other's logins.
         self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
-        guard.holds_login = self._is_own
+        self._sessions = LoginSession(guard, identifier=settings.identifier, application=self._application)
+        self.claimed_id: Final = self._sessions.claimed_id
+        self.current: Final = self._sessions.current
 
     @property
     def breaker(self) -> StoreBreaker:
@@ -115,34 +90,27 @@ class LoginStore:
         require_store(session)
         user = record.user
         previous = self.current()
+        same_user = previous is not None and previous.user_id == user.id
         login = self._new_login(user.id, token, domain, lifetime)
         if affirmed is not None and previous is not None:
             # Of before: a `logout_user` that came meanwhile ends this too, at its first page view.
             login = replace(login, affirmed=affirmed, generation=previous.generation, version=())
-        key = self._key("login", login.login_id)
+        key = self._record_key(login)
         if not self._engine.add(key, encode(record), self._ttl(login)):  # pragma: no cover - the key is new
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
-        if session.get(SESSION_KEY) is not None and (previous is None or previous.user_id != user.id):
-            session.clear()
-        session[SESSION_KEY] = {"app": self._application, **{name: getattr(login, name) for name in _FIELDS}}
-        self._guard.bind(session, until=login.until, companions=(key,))
-        self._guard.regenerate(session)
+        self._sessions.begin(
+            login, key, former=None if previous is None else self._record_key(previous), same_user=same_user
+        )
         if previous is not None:
             # The new login stands: the session of the one before is gone.
             renewed = True
             with suppress(ServiceUnavailable):
                 renewed = self._end_record(previous)
             if affirmed is not None and not renewed:
-                self._take_back()
+                # A logout that came while it ran is final.
+                self._sessions.take_back(key)
+                raise SessionError(ErrorCode.SESSION_INACTIVE, "the login ended while it was renewed")
         return login
-
-    def _take_back(self) -> NoReturn:
-        """Refuse a renewal: a logout that came while it ran is final."""
-        session.clear()
-        # Another tab may have been faster: the cookie may be good. And the store may fail now.
-        abandon(session)
-        self._guard.discard(session)
-        raise SessionError(ErrorCode.SESSION_INACTIVE, "the login ended while it was renewed")
 
     def _new_login(self, user_id: str, token: str, domain: str, lifetime: float | None) -> Login:
         login_id = secrets.token_urlsafe(24)
@@ -162,42 +130,10 @@ class LoginStore:
             version=tuple(version),
         )
 
-    def claimed_id(self) -> str | None:
-        """Return the id of the login this request's session claims, unchecked."""
-        # Not through the proxy: every page view of a guarded page comes by here.
-        current: dict[str, Any] = session._get_current_object()  # type: ignore[attr-defined]
-        claimed = current.get(SESSION_KEY)
-        login_id = claimed.get("login_id") if isinstance(claimed, dict) else None
-        return login_id if isinstance(login_id, str) else None
-
-    def current(self) -> Login | None:
-        """Return the login this request's session claims. Whether it lives, `live` says.
-
-        :raises ServiceUnavailable: the session could not be read.
-        """
-        claimed = session.get(SESSION_KEY)
-        if claimed is None:
-            require_store(session)
-            return None
-        if not self._is_own(session):
-            return None
-        try:
-            login = Login(
-                **{name: claimed[name] for name in _FIELDS if name != "affirmed"},
-                affirmed=_moments(claimed.get("affirmed")),
-            )
-            return login if login.until is None or time.time() < login.until else None
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    def _is_own(self, content: Mapping[str, Any]) -> bool:
-        claimed = content.get(SESSION_KEY)
-        return isinstance(claimed, dict) and claimed.get("app") == self._application
-
     def live(self, login: Login) -> Record | None:
         """Return the record of a login, or None when the login is over."""
         found, mark = self._engine.get_many(
-            self._key("login", login.login_id), self._key("mark", _digest(login.user_id))
+            self._record_key(login), self._key("mark", _digest(login.user_id))
         )
         if found is None or (mark is not None and mark.decode() != login.generation):
             return None
@@ -208,13 +144,13 @@ class LoginStore:
 
         Writing extends the login's life in the store, never beyond its token's.
         """
-        return self._engine.replace(self._key("login", login.login_id), encode(record), self._ttl(login))
+        return self._engine.replace(self._record_key(login), encode(record), self._ttl(login))
 
     def end(self, login: Login | None) -> bool:
         """End a login for good and empty this browser's session, in the store at once.
 
-        What comes into the session afterwards gets a new id. Return whether the login
-        had a record until now.
+        What comes into the session afterwards gets a new id; logins of other `CentralAuth`
+        objects stay. Return whether the login had a record until now.
 
         :raises ServiceUnavailable: the login may live on.
         """
@@ -222,10 +158,11 @@ class LoginStore:
         try:
             # The record first: discarding the session removes it too.
             ended = login is not None and self._end_record(login)
-            self._guard.discard(session)
-            return ended
-        finally:
-            session.clear()
+        except ServiceUnavailable:
+            self._sessions.empty()
+            raise
+        self._sessions.end(None if login is None else self._record_key(login))
+        return ended
 
     def end_all(self, user_id: str) -> None:
         """End every login of a user, in every browser and worker."""
@@ -249,7 +186,7 @@ class LoginStore:
         self._engine.delete(self._key("asking", login.login_id))
 
     def _end_record(self, login: Login) -> bool:
-        ended = self._engine.delete(self._key("login", login.login_id))
+        ended = self._engine.delete(self._record_key(login))
         # For the workers that know it by heart, should its session ever come back.
         self._announce(str(_part_of(login.login_id)))
         return ended
@@ -264,19 +201,11 @@ class LoginStore:
         left = self._lifetime if login.until is None else login.until - time.time()
         return max(1, int(min(left, self._lifetime)))
 
+    def _record_key(self, login: Login) -> str:
+        return self._key("login", login.login_id)
+
     def _key(self, *parts: str) -> str:
         return ":".join(("centralauth", self._application, *parts))
-
-
-_FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started", "affirmed")
-
-
-def _moments(stored: Any) -> tuple[float, float] | None:
-    """Return a login's affirmation as the session kept it; a serializer may make a list of it."""
-    if stored is None:
-        return None
-    theirs, ours = stored
-    return float(theirs), float(ours)
 
 
 def _part_of(login_id: str) -> int:

@@ -11,46 +11,50 @@ from typing import Final
 
 from flask import flash, session
 
-NOTICES_KEY: Final = "_centralauth_notices"
+from .names import notices_key
+from .state import State
+
 FLASHES_KEY: Final = "_flashes"
 
 
-def notify(message: str, category: str, *, until_seen: bool = False) -> None:
+def notify(state: State, message: str, *, until_seen: bool = False) -> None:
     """Flash a message and remember that it is ours.
 
     :param message: plain text; a lazy string would not survive the session's serializer.
     :param until_seen: a login that works does not make it untrue, so it stays.
     """
+    category = state.settings.flash_category
     notice = [category, message]
     if notice in _entries(FLASHES_KEY):
         return
-    unseen = _unseen()
+    unseen = _unseen(state)
     flash(message, category)
     if not until_seen:
-        session[NOTICES_KEY] = [*unseen, notice]
+        session[notices_key(state.identifier)] = [*unseen, notice]
 
 
-def unseen_notice() -> str | None:
+def unseen_notice(state: State) -> str | None:
     """Return the latest message of ours that no page has shown yet."""
-    unseen = _unseen()
+    unseen = _unseen(state)
     return unseen[-1][1] if unseen else None
 
 
-def clear_notices() -> None:
+def clear_notices(state: State) -> None:
     """Remove our messages that nobody has seen."""
-    if NOTICES_KEY not in session:
+    key = notices_key(state.identifier)
+    if key not in session:
         return
-    ours = _unseen()
+    ours = _unseen(state)
     kept = [flashed for flashed in _entries(FLASHES_KEY) if flashed not in ours]
-    for key in (NOTICES_KEY, FLASHES_KEY):
-        session.pop(key, None)
+    for name in (key, FLASHES_KEY):
+        session.pop(name, None)
     if kept:
         session[FLASHES_KEY] = kept
 
 
-def _unseen() -> list[list[str]]:
+def _unseen(state: State) -> list[list[str]]:
     flashed = _entries(FLASHES_KEY)
-    return [notice for notice in _entries(NOTICES_KEY) if notice in flashed]
+    return [notice for notice in _entries(notices_key(state.identifier)) if notice in flashed]
 
 
 def _entries(key: str) -> list[list[str]]:

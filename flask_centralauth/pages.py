@@ -13,7 +13,7 @@ from flask import Response, current_app, render_template
 from jinja2 import Environment, FileSystemLoader, pass_context
 from jinja2.runtime import Context
 
-from .state import state_of
+from .state import in_force
 from .translations import current_language, gettext, is_ours
 
 log = logging.getLogger("flask_centralauth")
@@ -50,7 +50,7 @@ def page(
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
         # Browsers hold what a form redirects to against it, and that may be a login.
-        f"form-action 'self' {state_of().settings.base_url}; base-uri 'none'; "
+        f"form-action 'self' {in_force().settings.base_url}; base-uri 'none'; "
         + (f"script-src 'nonce-{nonce}'; {OWN_FRAME}" if in_own_frame else "frame-ancestors 'none'")
     )
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"

@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from .emulator import Clock, Emulator, Journal
     from .emulator.faults import FaultRules
     from .emulator.mailbox import Mailbox
+    from .extension import CentralAuth
     from .testing import InProcessEmulator
     from .user import User
 
     class LoginAs(Protocol):
-        def __call__(self, client: FlaskClient, email: str = ..., **user_fields: object) -> User: ...
+        def __call__(
+            self,
+            client: FlaskClient,
+            email: str = ...,
+            *,
+            centralauth: CentralAuth | None = ...,
+            **user_fields: object,
+        ) -> User: ...
 
 
 MARKER: Final = "centralauth"

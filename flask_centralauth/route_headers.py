@@ -8,7 +8,7 @@ from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .pages import OWN_FRAME, ROUTE_HEADERS
-from .state import EXTENSION_KEY
+from .state import is_auth_route
 
 _MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out
@@ -63,4 +63,4 @@ def _is_refused_method() -> bool:
         endpoint, _arguments = adapter.match(method=next(iter(refusal.valid_methods)))
     except HTTPException:
         return False
-    return str(endpoint).startswith(f"{EXTENSION_KEY}.")
+    return is_auth_route(str(endpoint))

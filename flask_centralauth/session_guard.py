@@ -25,11 +25,13 @@ from flask.sessions import SecureCookieSessionInterface, SessionInterface, Sessi
 from .config import Settings, prepare_flask_session, use_embedded_engine
 from .engine_choice import engine_of, set_up_flask_session
 from .engines import EmbeddedEngine, Engine
-from .errors import ErrorCode, ServiceUnavailable
+from .errors import ServiceUnavailable
+from .names import is_message_key
 from .session_choice import choose
 from .session_cookie import SessionCookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
 from .store_failures import log_failure
+from .unavailable_session import UnavailableSession
 
 log = logging.getLogger("flask_centralauth")
 
@@ -38,22 +40,6 @@ EMBEDDED_FILE: Final = "flask_centralauth.sqlite3"
 STEPS_PER_LIFE: Final = 20
 LONGEST_STEP: Final = 3600
 MAX_EXTENDED: Final = 10_000
-#: A session of these keys alone holds nothing but messages that nobody has read yet.
-MESSAGES: Final = frozenset({"_permanent", "_flashes", "_centralauth_notices"})
-
-
-class UnavailableSession(dict[str, Any], SessionMixin):
-    """The empty session of a request whose store could not be asked. Never saved."""
-
-    # Flask marks both on access; nothing of this session is ever written.
-    modified = False
-    accessed = False
-
-    def __init__(self, failure: ServiceUnavailable) -> None:
-        super().__init__()
-        self.failure = failure
-        #: Whether the failure becomes an answer, and is logged with that.
-        self.answered = False
 
 
 class SessionGuard(SessionInterface):
@@ -68,8 +54,8 @@ class SessionGuard(SessionInterface):
         self._encoding = SessionEncoding(inner.serializer)
         self._extended: dict[str, float] = {}
         self._lock = threading.Lock()
-        #: Says whether somebody is logged in with a session, as far as its content tells.
-        self.holds_login: Callable[[Mapping[str, Any]], bool] = lambda _content: False
+        #: By session key, what says whether what is under it is a login of this application.
+        self.logins: dict[str, Callable[[object], bool]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -86,7 +72,7 @@ class SessionGuard(SessionInterface):
                 if value is not None and (session := self._open(sid, value)) is not None
             ]
             if len(opened) > 1:
-                opened, ended = choose(opened, self.holds_login)
+                opened, ended = choose(opened, lambda content: bool(self.logins_in(content)))
                 for session in ended:
                     self.discard(session)
         except ServiceUnavailable as failure:
@@ -138,9 +124,34 @@ class SessionGuard(SessionInterface):
             raise
         stored.renewed = True
 
-    def bind(self, session: Any, *, until: float | None, companions: tuple[str, ...]) -> None:
-        """Let a session end at a time (epoch seconds), and keys live as long as it does."""
-        session.centralauth.until, session.centralauth.companions = until, companions
+    def logins_in(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the logins in a session by their keys, as far as its content tells."""
+        found = {key: content.get(key) for key in self.logins}
+        return {key: value for key, value in found.items() if self.logins[key](value)}
+
+    def bind(self, session: Any, companion: str, *, until: float | None, alone: bool = True) -> None:
+        """Let a session end at a time (epoch seconds), and a key live as long as it does.
+
+        :param alone: no other login is in the session; else it lives as long as the longest.
+        """
+        stored: Stored = session.centralauth
+        if alone:
+            stored.until, stored.companions = until, (companion,)
+            return
+        limits = (stored.until, until)
+        stored.until = None if None in limits else max(limit for limit in limits if limit is not None)
+        stored.companions = (*stored.companions, companion)
+
+    def release(self, session: Any, companion: str) -> None:
+        """Let a session go on without one of its keys."""
+        stored: Stored = session.centralauth
+        stored.companions = tuple(key for key in stored.companions if key != companion)
+
+    def clear(self, session: Any) -> None:
+        """Empty a session; what comes into it is kept as long as in a new one."""
+        session.clear()
+        if self.inner.permanent:
+            session.permanent = True
 
     def discard(self, session: Any) -> None:
         """Remove a session from the store at once. What comes into it later gets a new id.
@@ -227,7 +238,7 @@ class SessionGuard(SessionInterface):
 
     def _seconds_left(self, app: Flask, session: Any) -> int:
         lifetime = app.permanent_session_lifetime.total_seconds()
-        if MESSAGES.issuperset(session):
+        if all(key == "_permanent" or is_message_key(key) for key in session):
             # Anybody can make logins fail: that must not fill the store for a month.
             lifetime = min(lifetime, self._message_lifetime)
         until: float | None = session.centralauth.until
@@ -281,15 +292,6 @@ def _refuse_unguarded(app: Flask, guard: SessionGuard) -> None:
         raise RuntimeError(
             "The session interface was replaced after CentralAuth was set up, probably by Session(app). "
             "Call Session(app) first, then CentralAuth(app) or init_app(app)."
-        )
-
-
-def require_store(session: object) -> None:
-    """Raise `ServiceUnavailable` when the request's session could not be read."""
-    if isinstance(session, UnavailableSession):
-        session.answered, failure = True, session.failure
-        raise ServiceUnavailable(
-            ErrorCode.STORE_UNAVAILABLE, failure.message, retry_after=failure.retry_after, facts=failure.facts
         )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from . import setting_checks as checks
+from .names import PREFIX
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
-from .setting_warnings import PREFIX
 
 #: The default of a setting that has none.
 REQUIRED: Final = object()
@@ -31,7 +31,12 @@ class Setting:
 
     @property
     def key(self) -> str:
+        """The key of the `CentralAuth` object without a name."""
         return PREFIX + self.name.upper()
+
+    def default_for(self, name: str | None) -> Any:
+        """Return the default of the object of a name: each has routes of its own."""
+        return f"{self.default}/{name}" if name and self.name == "url_prefix" else self.default
 
 
 SETTINGS: Final = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from flask import Response, after_this_request, current_app, request, url_for
+from flask import Response, after_this_request, current_app, request
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from .affirmation import check_affirmation
@@ -25,7 +25,7 @@ from .redirects import origin_of
 from .route_headers import redirect
 from .setting_checks import is_loopback
 from .signals import user_affirmed, user_logged_in
-from .state import EXTENSION_KEY, State
+from .state import State
 from .translations import gettext
 from .user import User
 from .user_cache import visitor_digest
@@ -60,7 +60,7 @@ def begin_login(
     """
     own_name = _loopback_name_of_callback(state)
     if own_name is not None and purpose == LOGIN:
-        address = url_for(f"{EXTENSION_KEY}.login", return_to=return_to, email=email)
+        address = state.url_for("login", return_to=return_to, email=email)
         return redirect(own_name + address, 302)
     _refuse_lost_session(state)
     attempt = Attempt(
@@ -72,7 +72,7 @@ def begin_login(
         affirmed=affirmed,
         embedded=embedded,
     )
-    banner = unseen_notice() if _has_session(state) else None
+    banner = unseen_notice(state) if _has_session(state) else None
     address = state.flow.begin(attempt, email=email, banner=banner, translations=translations, theme=theme)
     return redirect(address, 302)
 
@@ -106,8 +106,8 @@ def complete_login(state: State, attempt: Attempt) -> Response:
     if previous is not None:
         state.users.forget(previous)
     state.users.remember(started, record, who)
-    set_identity(Identity(checked, started))
-    clear_notices()
+    set_identity(state, Identity(checked, started))
+    clear_notices(state)
     _remember_success(state, attempt)
     application = current_app._get_current_object()  # type: ignore[attr-defined]
     if attempt.purpose == AFFIRM:

@@ -37,7 +37,7 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
     if login is None:
         return
     state.users.forget(login)
-    set_identity(Identity(ANONYMOUS))
+    set_identity(state, Identity(ANONYMOUS))
     # Of two logouts at once, the one that ended it.
     if record is not None and ended:
         application = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -49,4 +49,4 @@ def sign_out(state: State, *, everywhere: bool | None = None) -> None:
             log.info("The session at CentralAuth was over already: %s", over)
         except CentralAuthError as problem:
             log.warning("Signed out here, but not at CentralAuth: %s", problem)
-            notify(gettext(_ELSEWHERE), state.settings.flash_category)
+            notify(state, gettext(_ELSEWHERE))

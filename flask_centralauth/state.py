@@ -1,20 +1,27 @@
-"""What one application has of this extension: ``app.extensions["centralauth"]``."""
+"""What one application has of one `CentralAuth` object: ``app.extensions["centralauth"]``.
+
+Which object a request is about, where an application has several, says `in_force`: the one
+whose guard let the person in, or whose route it is.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, current_app, url_for
+from flask import Flask, current_app, has_request_context, request, url_for
 from werkzeug.exceptions import SecurityError
 
 from .attempts import AttemptCookies
 from .bearer import BearerUsers
 from .config import Settings
+from .errors import CentralAuthError
 from .login_store import LoginStore
 from .mail_logins import MailLogins
+from .names import UNNAMED, name_of
 from .redirects import origin_of, safe_return_to
 from .shared_states import SharedStates
 from .user import User
@@ -25,10 +32,22 @@ if TYPE_CHECKING:
 
     from .client import CentralAuthClient
     from .login_flow import LoginFlow
+    from .proxy_check import ProxyWatch
+    from .session_guard import SessionGuard
 
-EXTENSION_KEY: Final = "centralauth"
+# On the request object, as who makes the request is.
+_IN_FORCE: Final = "_centralauth_in_force"
 
 LoginHook = Callable[[User], Any]
+
+
+@dataclass(eq=False)
+class Application:
+    """What the `CentralAuth` objects of one application have in common."""
+
+    guard: SessionGuard
+    proxy: ProxyWatch
+    states: list[State] = field(default_factory=list, repr=False)
 
 
 @dataclass(eq=False)
@@ -39,12 +58,15 @@ class State:
     everything else together.
     """
 
+    application: Application
     settings: Settings
     attempts: AttemptCookies
     shared_states: SharedStates
     logins: LoginStore
     mail_logins: MailLogins
     login_hooks: list[LoginHook]
+    identifier: str = field(init=False)
+    identity_key: str = field(init=False, repr=False)
     users: UserCache = field(init=False)
     bearers: BearerUsers = field(init=False)
     warned_of_private_address: bool = field(default=False, init=False)
@@ -53,8 +75,21 @@ class State:
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.identifier = self.settings.identifier
+        self.identity_key = f"_{self.identifier}_identity"
+        self.application.states.append(self)
         self.users = UserCache(self.settings, self.logins, lambda: self.client)
         self.bearers = BearerUsers(self.settings, lambda: self.client)
+
+    @property
+    def name(self) -> str | None:
+        """What the `CentralAuth` object was named, if anything."""
+        return name_of(self.identifier)
+
+    @property
+    def siblings(self) -> tuple[State, ...]:
+        """The states of every `CentralAuth` object of the application, this one included."""
+        return tuple(self.application.states)
 
     @property
     def client(self) -> CentralAuthClient:
@@ -89,7 +124,7 @@ class State:
         """
         if self.settings.callback_url is not None:
             return self.settings.callback_url
-        built = url_for(f"{EXTENSION_KEY}.callback", _external=True)
+        built = self.url_for("callback", _external=True)
         if origin_of(built) is None:
             raise SecurityError("The Host header does not name a host.")
         return built
@@ -113,14 +148,22 @@ class State:
         return safe_return_to(
             value,
             own_origins=self.own_origins(request),
-            own_routes=[root + route for route in self.settings.own_routes],
+            own_routes=[root + route for state in self.siblings for route in state.settings.own_routes],
             return_origins=self.settings.return_origins,
         )
 
     def login_url(self, return_to: str | None = None) -> str:
         """Return where people sign in: the application's own page, or our login route."""
-        endpoint = self.settings.login_view or f"{EXTENSION_KEY}.login"
+        endpoint = self.settings.login_view or self.endpoint("login")
         return url_for(endpoint, return_to=return_to) if return_to else url_for(endpoint)
+
+    def endpoint(self, route: str) -> str:
+        """Return the endpoint of one of the auth routes."""
+        return f"{self.identifier}.{route}"
+
+    def url_for(self, route: str, **values: Any) -> str:
+        """Return the address of one of the auth routes."""
+        return url_for(self.endpoint(route), **values)
 
     def after_login(self) -> str:
         return _resolved(self.settings.after_login)
@@ -129,24 +172,87 @@ class State:
         return _resolved(self.settings.after_logout)
 
 
-def state_of(app: Flask | None = None) -> State:
-    """Return the extension's state of an application, by default the current one.
+def state_of(app: Flask, identifier: str = UNNAMED) -> State:
+    """Return the state of one `CentralAuth` object of an application.
+
+    Where all have names, the first that was set up is the one without.
 
     :raises RuntimeError: ``init_app`` was not called for it.
     """
-    found: Flask = current_app._get_current_object() if app is None else app  # type: ignore[attr-defined]
-    state: State | None = found.extensions.get(EXTENSION_KEY)
+    state: State | None = app.extensions.get(identifier)
     if state is None:
+        called = "CentralAuth" if identifier == UNNAMED else f"CentralAuth(name={name_of(identifier)!r})"
         raise RuntimeError(
-            "CentralAuth is not set up for this application. Call CentralAuth(app), or "
+            f"{called} is not set up for this application. Call CentralAuth(app), or "
             "centralauth.init_app(app) in the factory."
         )
     return state
 
 
+def in_force() -> State:
+    """Return the state of the `CentralAuth` object the current request is about.
+
+    Until a guard or a route says otherwise, the one without a name.
+    """
+    if not has_request_context():
+        return state_of(_application())
+    kept = _kept()
+    state: State | None = kept.get(_IN_FORCE)
+    if state is None:
+        state = kept[_IN_FORCE] = state_of(_application())
+    return state
+
+
+def put_in_force(identifier: str) -> State:
+    """Let the rest of the request be about one `CentralAuth` object, and return its state."""
+    kept = _kept()
+    state: State | None = kept.get(_IN_FORCE)
+    if state is None or state.identifier != identifier:
+        state = kept[_IN_FORCE] = state_of(_application(), identifier)
+    return state
+
+
+@contextmanager
+def about(state: State) -> Iterator[None]:
+    """Let a piece of work be about one `CentralAuth` object, whichever the request is about.
+
+    An error of it is answered as that object's, wherever it is caught.
+    """
+    if not has_request_context():
+        yield
+        return
+    kept = _kept()
+    before = in_force()
+    kept[_IN_FORCE] = state
+    try:
+        yield
+    except CentralAuthError as error:
+        error.identifier = error.identifier or state.identifier
+        raise
+    finally:
+        kept[_IN_FORCE] = before
+
+
+def state_about(error: CentralAuthError) -> State:
+    """Return the state of the `CentralAuth` object an error is about."""
+    return in_force() if error.identifier is None else state_of(_application(), error.identifier)
+
+
+def is_auth_route(endpoint: str) -> bool:
+    """Say whether an endpoint is one of the auth routes, of whichever `CentralAuth` object."""
+    blueprint = endpoint.rpartition(".")[0]
+    return any(blueprint == state.identifier for state in in_force().siblings)
+
+
+def _application() -> Flask:
+    return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
+
+
+def _kept() -> dict[str, Any]:
+    return request._get_current_object().__dict__  # type: ignore[attr-defined,no-any-return]
+
+
 def _resolved(path_or_endpoint: str) -> str:
     if not path_or_endpoint.startswith("/"):
         return url_for(path_or_endpoint)
-    from flask import request
-
     return request.root_path.rstrip("/") + path_or_endpoint

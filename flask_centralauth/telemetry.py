@@ -21,8 +21,7 @@ except ImportError as missing:
 from .attempts import AFFIRM
 from .errors import CentralAuthError, ErrorCode
 from .signals import login_failed, session_ended, user_logged_in, user_logged_out
-from .state import state_of
-from .user_cache import UserCache
+from .state import State, state_of
 
 #: What the conventions of OpenTelemetry put in place of a value that is not one of a few.
 OTHER: Final = "_OTHER"
@@ -49,25 +48,27 @@ def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
     or the session store is not asked now (``centralauth.breaker_open``,
     ``centralauth.store_breaker_open``), and ``centralauth.logins``, ``centralauth.logouts`` and
     ``centralauth.sessions_ended``; what failed or ended has the attribute ``error.type``, with
-    CentralAuth's code.
+    CentralAuth's code. Numbers of a `CentralAuth` object with a name have the attribute
+    ``centralauth.name``. Call it after the last ``init_app``.
 
     :param meter: by default the one of OpenTelemetry's global provider.
     :raises RuntimeError: ``init_app`` was not called for the application.
     """
-    users = state_of(app).users
+    states = state_of(app).siblings
     meter = get_meter("flask_centralauth") if meter is None else meter
     for name, description in _COUNTED.items():
         meter.create_observable_counter(
-            f"centralauth.{name}", [_observer(users, name)], description=description
+            f"centralauth.{name}", [_observer(state, name) for state in states], description=description
         )
     meter.create_observable_gauge(
         "centralauth.breaker_open",
-        [lambda _options: [Observation(int(users.counters.breaker != "closed"))]],
+        [_breaker_observer(state) for state in states],
         description="1 while CentralAuth is not asked because it failed repeatedly",
     )
     meter.create_observable_gauge(
         "centralauth.store_breaker_open",
-        [lambda _options: [Observation(int(users.counters.store_breaker != "closed"))]],
+        # One store, however many ask it.
+        [lambda _options: [Observation(int(states[0].users.counters.store_breaker != "closed"))]],
         description="1 while the session store is not asked because it hangs",
     )
     for name, description, signals in _ENDINGS:
@@ -77,8 +78,16 @@ def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
             signal.connect(_adder(counter), sender=app, weak=False)
 
 
-def _observer(users: UserCache, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda _options: [Observation(getattr(users.counters, name))]
+def _observer(state: State, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _options: [Observation(getattr(state.users.counters, name), _attributes(state))]
+
+
+def _breaker_observer(state: State) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _options: [Observation(int(state.users.counters.breaker != "closed"), _attributes(state))]
+
+
+def _attributes(state: State) -> dict[str, str]:
+    return {} if state.name is None else {"centralauth.name": state.name}
 
 
 def _adder(counter: Counter) -> Callable[..., None]:

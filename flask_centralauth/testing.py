@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from http.cookies import SimpleCookie
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import TestCase
 
 from flask import Flask, session
@@ -28,17 +28,28 @@ from flask.testing import EnvironBuilder, FlaskClient
 
 from .emulator import Emulator, InProcessAdapter
 from .login_record import Record
+from .names import UNNAMED
 from .state import state_of
 from .user import User, member_name, parse_user
 from .user_cache import FOR_TESTS
 
+if TYPE_CHECKING:
+    from .extension import CentralAuth
 
-def login_as(client: FlaskClient, email: str = "a@example.com", **user_fields: Any) -> User:
+
+def login_as(
+    client: FlaskClient,
+    email: str = "a@example.com",
+    *,
+    centralauth: CentralAuth | None = None,
+    **user_fields: Any,
+) -> User:
     """Log a test client in and return the user.
 
     Any address and browser of the client will do, and CentralAuth is never asked.
 
     :param email: of the user; their id is made from it unless ``id`` is given.
+    :param centralauth: where to log in, when the application has several of these objects.
     :param user_fields: attributes of `User`, for example ``blocked=True``; other names
         are members of ``user.raw``.
     :raises RuntimeError: the application is not in testing mode.
@@ -53,7 +64,7 @@ def login_as(client: FlaskClient, email: str = "a@example.com", **user_fields: A
     present = client.get_cookie(name)
     headers = {"Cookie": f"{name}={present.value}"} if present else {}
     with app.test_request_context(headers=headers):
-        state_of(app).logins.start(
+        state_of(app, centralauth.identifier if centralauth else UNNAMED).logins.start(
             Record(user, time.time(), FOR_TESTS), token=FOR_TESTS, domain="http://localhost", lifetime=None
         )
         response = app.response_class()
@@ -94,7 +105,8 @@ class InProcessEmulator(Emulator):
         :param app: set up with the settings in ``config``.
         """
         # In the process that serves the tests; a fork has an HTTP session of its own.
-        state_of(app).client.transport.session().mount(self.url, InProcessAdapter(self.app))
+        for state in state_of(app).siblings:
+            state.client.transport.session().mount(self.url, InProcessAdapter(self.app))
         return app
 
 

@@ -30,7 +30,8 @@ from .errors import (
 )
 from .known_logins import Identity, Known, KnownLogins, Seen
 from .login_record import Record
-from .login_store import Login, LoginStore, News
+from .login_session import Login, News
+from .login_store import LoginStore
 from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again

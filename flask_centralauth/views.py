@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session, url_for
+from flask import Blueprint, Response, current_app, has_request_context, jsonify, request, session
 
 from .affirmation import moment_of
 from .attempts import AFFIRM, BY_MAIL, CARRIED, CONFIRM, Attempt
 from .autologin import begin_own_login, is_of_carried_login, without_page
+from .config import Settings
 from .direct_login import ask_before_login, confirmed_attempt
 from .embedding import break_out, is_framed, wants_embedding
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, SessionError, callback_error
@@ -22,10 +23,10 @@ from .pages import page
 from .proxy_check import ProxyWatch
 from .redirects import origin_of
 from .route_headers import protect_route, redirect
-from .session_guard import require_store
 from .sign_in import begin_login, complete_login
 from .sign_out import sign_out
-from .state import EXTENSION_KEY, State, state_of
+from .state import State, in_force, put_in_force
+from .unavailable_session import require_store
 from .user import User
 
 if TYPE_CHECKING:
@@ -37,19 +38,21 @@ MAX_FORM: Final = 32 * 1024
 _HOST: Final = "centralauth_host"
 
 
-def create_blueprint(name: str, url_prefix: str, proxy: ProxyWatch, *, host_matching: bool) -> Blueprint:
-    """Return the blueprint of the auth routes.
+def create_blueprint(settings: Settings, proxy: ProxyWatch, *, host_matching: bool) -> Blueprint:
+    """Return the blueprint of the auth routes of one `CentralAuth` object.
 
     :param host_matching: whether the application matches hosts; then the routes are on all of them.
     """
-    blueprint = Blueprint(name, __name__, url_prefix=url_prefix, template_folder="templates")
+    name = settings.identifier
+    blueprint = Blueprint(name, __name__, url_prefix=settings.url_prefix, template_folder="templates")
+    blueprint.before_request(lambda: _put_in_force(name))
     blueprint.before_request(lambda: proxy.look() if proxy.watching else None)
     blueprint.before_request(_refuse_without_effect)
     blueprint.after_request(protect_route)
     host = f"<{_HOST}>" if host_matching else None
     if host_matching:
         blueprint.url_value_preprocessor(_forget_host)
-        blueprint.app_url_defaults(_stay_on_host)
+        blueprint.app_url_defaults(partial(_stay_on_host, name))
     blueprint.add_url_rule("/login", "login", login, methods=["GET"], host=host)
     blueprint.add_url_rule("/callback", "callback", callback, methods=["GET"], host=host)
     blueprint.add_url_rule("/confirm", "confirm", confirm, methods=["POST"], host=host)
@@ -63,14 +66,18 @@ def _forget_host(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     (values or {}).pop(_HOST, None)
 
 
-def _stay_on_host(endpoint: str, values: dict[str, Any]) -> None:
-    if endpoint.startswith(f"{EXTENSION_KEY}.") and has_request_context():
+def _put_in_force(name: str) -> None:
+    put_in_force(name)
+
+
+def _stay_on_host(name: str, endpoint: str, values: dict[str, Any]) -> None:
+    if endpoint.startswith(f"{name}.") and has_request_context():
         values.setdefault(_HOST, request.host)
 
 
 def login() -> Response:
     """Start a login: a redirect to CentralAuth."""
-    state = state_of()
+    state = in_force()
     embedded = wants_embedding(request)
     if not embedded:
         _refuse_background()
@@ -84,7 +91,7 @@ def login() -> Response:
 
 def affirm() -> Response:
     """Let the current user confirm that it is them: a redirect to CentralAuth."""
-    state = state_of()
+    state = in_force()
     _refuse_background()
     who = identity()
     if who.problem is not None:
@@ -118,7 +125,7 @@ def _recorded(view: Callable[[], Response]) -> Callable[[], Response]:
 @_recorded
 def callback() -> Response:
     """End a login: CentralAuth sends the browser here with a code or an error."""
-    state = state_of()
+    state = in_force()
     if is_framed(request) and not is_of_carried_login(state, request):
         return break_out()
     answer = state.flow.read(request.args)
@@ -141,7 +148,7 @@ def callback() -> Response:
 @_recorded
 def confirm() -> Response:
     """End a login by mail in another browser than the one it was started in."""
-    state = state_of()
+    state = in_force()
     answer = state.flow.read(request.form)
     return _complete(state, answer, confirmed_attempt(state, answer))
 
@@ -182,11 +189,11 @@ def user() -> Response:
 
 def logout() -> Response:
     """Ask for confirmation (GET), or sign out (POST)."""
-    state = state_of()
+    state = in_force()
     return_to = state.safe_return_to(request, request.values.get("return_to"))
     if request.method == "GET":
         signed_out = state.logins.current() is None
-        return _signed_out_page(state, return_to) if signed_out else _logout_page(return_to)
+        return _signed_out_page(state, return_to) if signed_out else _logout_page(state, return_to)
     if not is_same_site(request, state.own_origins(request)):
         raise PermissionDenied(ErrorCode.CROSS_SITE_REQUEST)
     sign_out(state)
@@ -194,16 +201,16 @@ def logout() -> Response:
         # "Use another account": the login page is what the person asked for.
         return redirect(state.login_url(return_to), 303)
     target = return_to or state.after_logout()
-    if needs_login(target):
+    if needs_login(state, target):
         # CentralAuth would sign the person in again at once, without a question.
-        target = url_for(f"{EXTENSION_KEY}.logout", return_to=return_to)
+        target = state.url_for("logout", return_to=return_to)
     return redirect(target, 303)
 
 
-def _logout_page(return_to: str | None) -> Response:
+def _logout_page(state: State, return_to: str | None) -> Response:
     response = page(
         ["centralauth/logout.html"],
-        logout_url=url_for(f"{EXTENSION_KEY}.logout"),
+        logout_url=state.url_for("logout"),
         return_to=return_to,
         home_url=f"{request.root_path}/",
     )
@@ -220,7 +227,7 @@ def _signed_out_page(state: State, return_to: str | None) -> Response:
     return page(
         ["centralauth/signed_out.html"],
         login_url=state.login_url(return_to),
-        home_url=None if needs_login(home) else home,
+        home_url=None if needs_login(state, home) else home,
     )
 
 

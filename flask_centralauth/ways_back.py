@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from flask import request, url_for
+from flask import request
 
 from .attempts import AFFIRM
 from .errors import CentralAuthError, EndedLogin, ErrorCode
 from .identity import identity
 from .redirects import request_target
-from .state import EXTENSION_KEY, State
+from .state import State
 
 #: A login that is over so soon after it began would be over again.
 YOUNG_LOGIN_SECONDS: Final = 30
@@ -21,7 +21,7 @@ def login_address(state: State, error: CentralAuthError, return_to: str | None =
     """Return where the person signs in, or confirms that it is them when that was asked."""
     affirming = error.attempt is not None and error.attempt.purpose == AFFIRM
     if affirming or error.error_code == ErrorCode.AFFIRMATION_REQUIRED:
-        return url_for(f"{EXTENSION_KEY}.affirm", return_to=return_to)
+        return state.url_for("affirm", return_to=return_to)
     return state.login_url(return_to)
 
 
@@ -29,7 +29,7 @@ def wanted_page(state: State, error: CentralAuthError) -> str | None:
     """Return the page the person wanted, as far as it is known and a GET can open it."""
     if error.attempt is not None:
         return error.attempt.return_to
-    if at_login(state) or request.endpoint == f"{EXTENSION_KEY}.affirm":
+    if at_login(state) or request.endpoint == state.endpoint("affirm"):
         return state.safe_return_to(request, request.args.get("return_to"))
     if was_form():
         return page_of_form(state)
@@ -52,7 +52,7 @@ def was_form() -> bool:
 
 def at_login(state: State) -> bool:
     """Say whether the error happened at the very place one is sent back to."""
-    return request.endpoint in (state.settings.login_view, f"{EXTENSION_KEY}.login")
+    return request.endpoint in (state.settings.login_view, state.endpoint("login"))
 
 
 def goes_round(error: CentralAuthError) -> bool:

@@ -15,7 +15,8 @@ import pytest
 from flask_centralauth.client import CentralAuthClient
 from flask_centralauth.errors import ERRORS, ErrorCode
 from flask_centralauth.login_record import Record
-from flask_centralauth.login_store import Login, LoginStore
+from flask_centralauth.login_session import Login
+from flask_centralauth.login_store import LoginStore
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once, ended_sessions

@@ -11,7 +11,9 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 
 from flask_centralauth.login_record import Record
-from flask_centralauth.login_store import SESSION_KEY, Login, LoginStore
+from flask_centralauth.login_session import Login
+from flask_centralauth.login_store import LoginStore
+from flask_centralauth.names import UNNAMED, session_key
 from flask_centralauth.user import parse_user
 
 from .conftest import MakeApp
@@ -142,10 +144,10 @@ def test_a_token_that_is_over_is_no_login(store: LoginStore, monkeypatch: pytest
 )
 def test_what_another_release_or_application_wrote_is_no_login(store: LoginStore, claimed: Any) -> None:
     begin(store)
-    ours = session[SESSION_KEY]
-    session[SESSION_KEY] = {**ours, **claimed} if isinstance(claimed, dict) and claimed else claimed
+    ours = session[session_key(UNNAMED)]
+    session[session_key(UNNAMED)] = {**ours, **claimed} if isinstance(claimed, dict) and claimed else claimed
     if claimed == {"login_id": "without the application"}:
-        del session[SESSION_KEY]["app"]
+        del session[session_key(UNNAMED)]["app"]
     assert store.current() is None
 
 

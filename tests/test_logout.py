@@ -14,7 +14,8 @@ from flask import Blueprint, Flask, Response, get_flashed_messages, redirect
 from flask_centralauth import CentralAuth, User, auth_required, current_user, public
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.login_record import Record
-from flask_centralauth.login_store import Login, LoginStore
+from flask_centralauth.login_session import Login
+from flask_centralauth.login_store import LoginStore
 from flask_centralauth.signals import user_logged_out
 
 from .browser_client import Browser

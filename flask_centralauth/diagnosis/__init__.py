@@ -6,10 +6,13 @@ CentralAuth is asked what an application asks it anyway.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Flask
 
 from ..errors import ConfigurationError
-from ..state import state_of
+from ..names import spelled_for
+from ..state import State, state_of
 from .addresses import check_addresses, known_callback_url
 from .application import check_application, refused_settings
 from .cookies import check_cookies
@@ -27,8 +30,19 @@ def diagnose(app: Flask) -> tuple[list[Finding], str | None]:
 
     Asks the session store and CentralAuth.
     """
-    setup = Setup(app=app, state=state_of(app), callback_url=known_callback_url(app))
-    return [finding for check in _CHECKS for finding in check(setup)], setup.callback_url
+    first = state_of(app)
+    found: list[Finding] = []
+    for state in (first, *(sibling for sibling in first.siblings if sibling is not first)):
+        setup = Setup(app=app, state=state, callback_url=known_callback_url(app, state))
+        said = [_about(state, finding) for check in _CHECKS for finding in check(setup)]
+        # What they share is said once.
+        found += [finding for finding in said if replace(finding, name=None) not in found]
+    return found, known_callback_url(app, first)
+
+
+def _about(state: State, finding: Finding) -> Finding:
+    message, fix = (spelled_for(state.identifier, said) for said in (finding.message, finding.fix))
+    return replace(finding, message=message, fix=fix, name=state.name)
 
 
 def diagnose_refused(error: ConfigurationError) -> list[Finding]:

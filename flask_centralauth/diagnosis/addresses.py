@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, url_for
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..redirects import origin_of
 from ..setting_checks import is_loopback
-from ..state import EXTENSION_KEY, state_of
+from ..state import State
 from .findings import Finding, Setup, ok, problem, unknown, warning
 
 
-def known_callback_url(app: Flask) -> str | None:
+def known_callback_url(app: Flask, state: State) -> str | None:
     """Return the redirect URI as far as it does not depend on a request."""
-    configured = state_of(app).settings.callback_url
+    configured = state.settings.callback_url
     if configured is not None:
         return configured
     with app.app_context():
         try:
             # Works outside a request with SERVER_NAME only.
-            url = url_for(f"{EXTENSION_KEY}.callback", _external=True)
+            url = state.url_for("callback", _external=True)
         except RuntimeError:
             return None
     # The scheme will be the request's; what people reach over http is only ever this machine.

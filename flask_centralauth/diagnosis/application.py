@@ -39,7 +39,7 @@ def refused_settings(error: ConfigurationError) -> Iterator[Finding]:
 def _check_settings(setup: Setup) -> Iterator[Finding]:
     with captured_log() as records:
         try:
-            config.load(setup.app)
+            config.load(setup.app, identifier=setup.state.identifier)
         except ConfigurationError as changed_since_start:
             yield from refused_settings(changed_since_start)
             return
@@ -52,7 +52,7 @@ def _check_settings(setup: Setup) -> Iterator[Finding]:
 def _endpoints(setup: Setup) -> Finding:
     with setup.app.app_context():
         try:
-            refuse_unusable_pages()
+            refuse_unusable_pages(setup.state.settings)
         except ConfigurationError as refused:
             return problem(
                 "endpoints", " ".join(refused.problems), "Write endpoints as 'flask routes' lists them."

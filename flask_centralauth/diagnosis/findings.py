@@ -34,12 +34,16 @@ SECTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. ``fix`` is there unless the level is ok."""
+    """What one check found. ``fix`` is there unless the level is ok.
+
+    :param name: of the `CentralAuth` object it is about, where an application has several.
+    """
 
     check: str
     level: Level
     message: str
     fix: str = ""
+    name: str | None = None
 
     @property
     def section(self) -> str:

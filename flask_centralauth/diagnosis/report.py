@@ -38,6 +38,7 @@ def as_dict(findings: Sequence[Finding], callback_url: str | None) -> dict[str, 
                 "message": finding.message,
                 "fix": finding.fix or None,
                 "docs": finding.docs,
+                **({"name": finding.name} if finding.name else {}),
             }
             for finding in findings
         ],
@@ -51,13 +52,14 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    for section in SECTIONS:
-        found = [finding for finding in findings if finding.section == section]
-        if found:
-            yield ""
-            yield click.style(section, bold=True)
-        for finding in found:
-            yield from _paragraphs(finding, width)
+    for name in dict.fromkeys(finding.name for finding in findings):
+        for section in SECTIONS:
+            found = [finding for finding in findings if (finding.name, finding.section) == (name, section)]
+            if found:
+                yield ""
+                yield click.style(f"{section} ({name})" if name else section, bold=True)
+            for finding in found:
+                yield from _paragraphs(finding, width)
 
 
 def _paragraphs(finding: Finding, width: int) -> Iterator[str]:
