@@ -16,6 +16,7 @@ from flask_centralauth import (
     auth_required,
     current_user,
     known_logins,
+    login_session,
     login_store,
     recent,
     user_cache,
@@ -56,7 +57,7 @@ class MovedClock:
         self._wall += seconds
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (user_cache, known_logins, recent, login_store, ways_back):
+        for module in (user_cache, known_logins, recent, login_session, login_store, ways_back):
             monkeypatch.setattr(module, "time", self)
 
 

@@ -1,0 +1,666 @@
+"""Two `CentralAuth` objects in one application: customers and staff, each with a CentralAuth of their own.
+
+Nothing is shared but the cookie of the session: not the settings, not the routes, not who is logged in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Blueprint, Flask, jsonify, render_template_string, session
+from werkzeug.exceptions import Forbidden
+
+from flask_centralauth import (
+    CentralAuth,
+    CentralAuthError,
+    ConfigurationError,
+    auth_required,
+    current_user,
+    public,
+)
+from flask_centralauth.emulator import Emulator
+from flask_centralauth.signals import login_failed, session_ended
+from flask_centralauth.testing import login_as
+
+from .browser_client import Browser
+from .browser_page import Page
+from .checked_site import MovedClock
+from .conftest import LiveServer, RunServer
+
+#: What a browser's session has of the application's own.
+CART: Final = "cart"
+SECRET_KEY: Final = "a secret key of the tests, long enough"
+
+
+@pytest.fixture(scope="module")
+def _office_process() -> Iterator[Emulator]:
+    with Emulator(client_id="the-office", users=["olga@office.example", "alice@example.com"]) as running:
+        yield running
+
+
+@pytest.fixture
+def office(_office_process: Emulator) -> Emulator:
+    """The CentralAuth of the staff; `emulator` is that of the customers."""
+    _office_process.reset()
+    return _office_process
+
+
+def staff_settings(office: Emulator) -> dict[str, Any]:
+    return {f"STAFF_{key}": value for key, value in office.config.items()}
+
+
+@dataclass
+class Site:
+    """The application, and one person's browser with a tab for each organization."""
+
+    app: Flask
+    customers: CentralAuth
+    staff: CentralAuth
+    server: LiveServer
+    shop_tab: Browser
+    office_tab: Browser
+    clock: MovedClock
+
+    def shop(self, path: str = "/shop/") -> Page:
+        return self.shop_tab.get(f"{self.server.url}{path}")
+
+    def office(self, path: str = "/office/") -> Page:
+        return self.office_tab.get(f"{self.server.url}{path}")
+
+    def both(self) -> None:
+        """Sign in at both."""
+        assert (self.shop().text, self.office().text) == ("alice@example.com", "olga@office.example")
+
+    def who(self) -> tuple[str | None, str | None]:
+        """Who is signed in at the two, as the auth routes say."""
+        users = [
+            self.shop_tab.tab().fetch(f"{self.server.url}{prefix}/user").json()
+            for prefix in ("/api/auth", "/api/auth/staff")
+        ]
+        return users[0] and users[0]["email"], users[1] and users[1]["email"]
+
+    def sign_out(self, prefix: str) -> Page:
+        tab = self.shop_tab.tab()
+        tab.get(f"{self.server.url}{prefix}/logout")
+        return tab.submit(f"{self.server.url}{prefix}/logout")
+
+    @property
+    def session_id(self) -> str | None:
+        header = self.shop_tab.cookies.header(self.server.url, cross_site=False, safe_navigation=True)
+        found = [part for part in (header or "").split("; ") if part.startswith("session=")]
+        return found[0] if found else None
+
+
+@pytest.fixture
+def make_site(
+    emulator: Emulator,
+    office: Emulator,
+    tmp_path: Path,
+    live_server: RunServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Site]:
+    clock = MovedClock()
+    clock.install(monkeypatch)
+
+    def make(**config: Any) -> Site:
+        app = Flask("two_organizations", instance_path=str(tmp_path / "instance"))
+        app.config.update(SECRET_KEY=SECRET_KEY, TESTING=True, **emulator.config, **staff_settings(office))
+        app.config.update(config)
+        customers, staff = CentralAuth(app), CentralAuth(app, name="staff")
+        add_pages(app, staff)
+        add_views_that_call_methods(app, staff)
+        server = live_server(app)
+        shop_tab = Browser(emulator)
+        office_tab = Browser(office, user="olga@office.example", cookies=shop_tab.cookies)
+        return Site(app, customers, staff, server, shop_tab, office_tab, clock)
+
+    return make
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    return make_site()
+
+
+def add_pages(app: Flask, staff: CentralAuth) -> None:
+    @app.get("/")
+    def index() -> Any:
+        return jsonify(shown=current_user.email, staff=staff.current_user.email)
+
+    @app.get("/shop/")
+    @auth_required
+    def shop() -> str:
+        session.setdefault(CART, ["socks"])
+        return current_user.email or ""
+
+    offices = Blueprint("offices", __name__, url_prefix="/office")
+    staff.protect(offices)
+
+    @offices.get("/")
+    def home() -> str:
+        return current_user.email or ""
+
+    @offices.get("/template")
+    def template() -> str:
+        return render_template_string(
+            "{{ current_user.email }} {{ staff_centralauth.current_user.email }} "
+            "{{ centralauth.current_user.email }}"
+        )
+
+    @offices.get("/open")
+    @public
+    def open_page() -> str:
+        return f"shown {current_user.email}"
+
+    app.register_blueprint(offices)
+
+    @app.get("/both")
+    @staff.auth_required
+    @auth_required
+    def both() -> Any:
+        return jsonify(inner=current_user.email, staff=staff.current_user.email)
+
+    @app.get("/vault")
+    @staff.auth_required(affirmed_within=300)
+    def vault() -> str:
+        return current_user.email or ""
+
+    @app.get("/cart")
+    def cart() -> Any:
+        return jsonify(session.get(CART))
+
+
+def add_views_that_call_methods(app: Flask, staff: CentralAuth) -> None:
+    @app.get("/shop/leave-office")
+    @auth_required
+    def leave() -> str:
+        staff.logout()
+        return f"{current_user.email} {staff.current_user.email}"
+
+    @app.get("/come-in")
+    def come_in() -> Any:
+        return staff.login_redirect(return_to="/office/")
+
+    @app.get("/token")
+    @staff.auth_required
+    def token() -> str:
+        login = app.extensions["staff_centralauth"].logins.current()
+        return str(login.token)
+
+    @app.post("/mail")
+    def mail() -> str:
+        staff.authenticate_direct("olga@office.example")
+        return "sent"
+
+    @app.post("/mail/caught")
+    def caught() -> str:
+        try:
+            staff.authenticate_direct("no address")
+        except CentralAuthError as error:
+            return f"{error.identifier} {current_user.email}"
+        return "sent"
+
+
+class TestLogin:
+    def test_at_one_is_none_at_the_other(self, site: Site) -> None:
+        assert site.shop().text == "alice@example.com"
+        assert site.who() == ("alice@example.com", None)
+        page = site.office()
+        assert "/api/auth/staff/login?return_to=" in (page.hops[0].location or "")
+        assert page.text == "olga@office.example"
+        assert site.who() == ("alice@example.com", "olga@office.example")
+
+    def test_goes_to_the_organization_of_the_page(
+        self, site: Site, emulator: Emulator, office: Emulator
+    ) -> None:
+        site.shop()
+        assert (emulator.requests.count("verify"), office.requests.count("verify")) == (1, 0)
+        site.office()
+        assert (emulator.requests.count("verify"), office.requests.count("verify")) == (1, 1)
+
+    @pytest.mark.parametrize("order", ["shop first", "office first"])
+    def test_in_either_order_keeps_the_other(self, site: Site, order: str) -> None:
+        first, second = (site.shop, site.office) if order == "shop first" else (site.office, site.shop)
+        first()
+        before = site.session_id
+        second()
+        assert site.session_id != before, "session fixation: every login has a new id"
+        assert site.who() == ("alice@example.com", "olga@office.example")
+
+    def test_with_the_same_address_is_still_one_each(self, site: Site) -> None:
+        site.office_tab.user = "alice@example.com"
+        site.shop()
+        assert site.who() == ("alice@example.com", None)
+        site.office()
+        assert site.sign_out("/api/auth/staff").status == 200
+        assert site.who() == ("alice@example.com", None)
+
+    @pytest.mark.parametrize("prefix", ["/api/auth", "/api/auth/staff"])
+    def test_callback_of_one_is_nothing_at_the_other(self, site: Site, office: Emulator, prefix: str) -> None:
+        """The state, the code and the attempt's cookie are good, but for the other organization."""
+        started = site.office_tab.get(f"{site.server.url}/api/auth/staff/login", follow=False)
+        callback = office.authorize(
+            started.last.location or "",
+            user="olga@office.example",
+            ip=site.office_tab.ip,
+            user_agent=site.office_tab.user_agent,
+        )
+        page = site.shop_tab.get(f"{site.server.url}{prefix}/callback?{urlsplit(callback).query}")
+        if prefix == "/api/auth/staff":
+            assert site.who() == (None, "olga@office.example")
+        else:
+            assert page.status == 400
+            assert 'href="/api/auth/login"' in page.text
+            assert site.who() == (None, None)
+
+    def test_as_somebody_else_keeps_the_other(self, site: Site) -> None:
+        site.both()
+        site.shop_tab.user = "bob@example.com"
+        site.shop("/api/auth/login")
+        assert site.who() == ("bob@example.com", "olga@office.example")
+        assert site.shop("/cart").json() is None, "what alice had in the session is hers"
+
+    def test_fails_and_tells_at_its_own(self, site: Site, emulator: Emulator, office: Emulator) -> None:
+        office.fail("verify", error_code="captchaInvalid")
+        page = site.office()
+        sent_back = [hop.location or "" for hop in page.hops if "error_message=" in (hop.location or "")]
+        assert sent_back
+        assert all(target.startswith(office.url) for target in sent_back)
+
+    def test_that_failed_is_no_message_for_the_other(self, site: Site, office: Emulator) -> None:
+        office.fail("verify", error_code="captchaInvalid")
+        # Sent back, and gone elsewhere instead.
+        site.office_tab.emulator = None
+        started = site.office_tab.get(f"{site.server.url}/api/auth/staff/login", follow=False)
+        callback = office.authorize(started.last.location or "", user="olga@office.example")
+        sent_back = site.office_tab.get(callback, follow=False)
+        assert (sent_back.last.location or "").startswith("/api/auth/staff/login", len(site.server.url))
+        page = site.shop()
+        assert page.text == "alice@example.com"
+        assert not [hop for hop in page.hops if "error_message=" in hop.url]
+        # It is still there for the one it is about.
+        again = site.office_tab.get(f"{site.server.url}/api/auth/staff/login", follow=False)
+        assert "error_message=" in (again.last.location or "")
+
+    def test_is_embedded_by_its_own(self, site: Site, office: Emulator) -> None:
+        with site.app.test_request_context("/"):
+            frame = site.staff.embed()
+        assert "/api/auth/staff/login?embed=1" in frame
+        assert office.url in frame
+
+
+class TestLogout:
+    def test_of_one_leaves_the_other(self, site: Site) -> None:
+        site.both()
+        before = site.session_id
+        site.sign_out("/api/auth/staff")
+        assert site.who() == ("alice@example.com", None)
+        assert site.session_id not in (before, None), "late requests write nothing back"
+        site.sign_out("/api/auth")
+        assert site.who() == (None, None)
+        assert site.session_id is None
+
+    def test_leaves_nothing_else_of_its_user(self, site: Site) -> None:
+        site.both()
+        assert site.shop("/cart").json() == ["socks"]
+        site.sign_out("/api/auth/staff")
+        assert site.shop("/cart").json() is None
+
+    def test_keeps_the_other_as_long_as_it_was_to_last(self, site: Site) -> None:
+        """Not only until the browser is closed."""
+        site.both()
+        page = site.sign_out("/api/auth/staff")
+        (cookie,) = [
+            header
+            for hop in page.hops
+            for header in hop.headers.getlist("Set-Cookie")
+            if header.startswith("session=")
+        ]
+        assert "Expires=" in cookie
+
+    def test_of_an_old_session_ends_nothing_twice(self, site: Site) -> None:
+        """The session of before the logout is no way back in."""
+        site.both()
+        old = site.session_id or ""
+        site.sign_out("/api/auth/staff")
+        thief = Browser(None, user=None)
+        for prefix in ("/api/auth", "/api/auth/staff"):
+            assert thief.fetch(f"{site.server.url}{prefix}/user", headers={"Cookie": old}).json() is None
+
+    def test_everywhere_is_told_to_its_own(
+        self, make_site: Callable[..., Site], emulator: Emulator, office: Emulator
+    ) -> None:
+        site = make_site(STAFF_CENTRALAUTH_LOGOUT_EVERYWHERE=True)
+        site.both()
+        site.sign_out("/api/auth/staff")
+        assert (emulator.requests.count("logout"), office.requests.count("logout")) == (0, 1)
+
+    def test_by_method_in_a_page_of_the_other(self, site: Site) -> None:
+        site.both()
+        assert site.shop("/shop/leave-office").text == "alice@example.com None"
+        assert site.who() == ("alice@example.com", None)
+
+    def test_of_a_user_everywhere_is_of_its_own_alone(self, site: Site) -> None:
+        site.both()
+        office_user = site.office_tab.fetch(f"{site.server.url}/api/auth/staff/user").json()["id"]
+        with site.app.app_context():
+            site.customers.logout_user(office_user)
+        assert site.who() == ("alice@example.com", "olga@office.example")
+        with site.app.app_context():
+            site.staff.logout_user(office_user)
+        assert site.who() == ("alice@example.com", None)
+
+    def test_page_that_needs_the_other_login_is_where_it_leads(self, make_site: Callable[..., Site]) -> None:
+        """It would be no way back in, so there is no need for a page of our own in between."""
+        site = make_site(STAFF_CENTRALAUTH_AFTER_LOGOUT="/shop/", CENTRALAUTH_AFTER_LOGOUT="/shop/")
+        site.both()
+        assert site.sign_out("/api/auth/staff").text == "alice@example.com"
+        assert urlsplit(site.sign_out("/api/auth").url).path == "/api/auth/logout"
+
+
+class TestOver:
+    def test_at_one_signs_out_there_alone(self, site: Site, office: Emulator) -> None:
+        site.both()
+        ended = []
+
+        def listen(_sender: object, **said: Any) -> None:
+            ended.append((said["user"].email, said["error"].identifier))
+
+        with session_ended.connected_to(listen):
+            site.clock.advance(61)
+            office.fail("userinfo", error_code="sessionInactive")
+            page = site.office_tab.get(f"{site.server.url}/office/", follow=False)
+        assert (page.last.location or "").startswith(f"{site.server.url}/api/auth/staff/login")
+        assert ended == [("olga@office.example", "staff_centralauth")]
+        assert site.who() == ("alice@example.com", None)
+
+    def test_for_a_program_keeps_the_other_in(self, site: Site, office: Emulator) -> None:
+        """Its answer carries the cookie of the session that goes on."""
+        site.both()
+        site.clock.advance(61)
+        office.fail("userinfo", error_code="sessionInactive")
+        page = site.office_tab.fetch(f"{site.server.url}/office/")
+        assert page.status == 401
+        assert page.json()["loginUrl"] == "/api/auth/staff/login"
+        assert site.who() == ("alice@example.com", None)
+
+    def test_on_an_open_page_keeps_the_other_in(self, site: Site, office: Emulator) -> None:
+        site.both()
+        site.clock.advance(61)
+        office.fail("userinfo", error_code="sessionInactive")
+        assert site.shop("/").json() == {"shown": "alice@example.com", "staff": None}
+        assert site.who() == ("alice@example.com", None)
+
+    def test_outage_of_one_is_none_of_the_other(self, site: Site, office: Emulator) -> None:
+        site.both()
+        site.clock.advance(61)
+        office.fail("userinfo", status=500, times=None)
+        for _ in range(4):
+            site.office()
+        site.clock.advance(301)
+        assert site.office().status == 503
+        with site.app.app_context():
+            assert (site.staff.counters.breaker, site.customers.counters.breaker) == ("open", "closed")
+        assert site.shop().text == "alice@example.com"
+
+    def test_two_logins_of_one_browser_end_whosever_they_are(self, site: Site) -> None:
+        """Cookie tossing: one session has the login of the shop, the other that of the office."""
+        site.shop()
+        victim = site.session_id or ""
+        attacker = Browser(site.office_tab.emulator, user="olga@office.example")
+        attacker.get(f"{site.server.url}/office/")
+        header = attacker.cookies.header(site.server.url, cross_site=False, safe_navigation=True) or ""
+        planted = next(part for part in header.split("; ") if part.startswith("session="))
+        page = Browser(None, user=None).fetch(
+            f"{site.server.url}/api/auth/user", headers={"Cookie": f"{planted}; {victim}"}
+        )
+        assert page.json() is None
+
+
+class TestPage:
+    def test_shows_the_user_whom_its_guard_let_in(self, site: Site) -> None:
+        site.both()
+        assert (
+            site.office("/office/template").text
+            == "olga@office.example olga@office.example alice@example.com"
+        )
+        assert site.shop("/").json() == {"shown": "alice@example.com", "staff": "olga@office.example"}
+
+    def test_that_is_open_shows_the_one_without_a_name(self, site: Site) -> None:
+        site.both()
+        assert site.office("/office/open").text == "shown alice@example.com"
+
+    def test_with_two_guards_asks_both(self, site: Site) -> None:
+        site.office()
+        page = site.office_tab.get(f"{site.server.url}/both", follow=False)
+        assert (page.last.location or "").startswith(f"{site.server.url}/api/auth/login")
+        site.shop()
+        assert site.shop("/both").json() == {
+            "inner": "alice@example.com",
+            "staff": "olga@office.example",
+        }
+
+    def test_that_needs_an_affirmation_asks_its_own(self, site: Site, office: Emulator) -> None:
+        an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+        office.fail("userinfo", patch={"affirmationDate": an_hour_ago.isoformat()})
+        site.both()
+        page = site.office("/vault")
+        assert any("/api/auth/staff/affirm" in hop.url for hop in page.hops)
+        assert any(hop.url.startswith(office.url) and "affirm=1" in hop.url for hop in page.hops)
+        assert page.text == "olga@office.example"
+        assert site.who() == ("alice@example.com", "olga@office.example")
+
+    def test_for_a_program_names_its_own_login(self, site: Site) -> None:
+        assert site.shop_tab.fetch(f"{site.server.url}/shop/").json()["loginUrl"] == "/api/auth/login"
+        answer = site.shop_tab.fetch(f"{site.server.url}/office/").json()
+        assert answer["loginUrl"] == "/api/auth/staff/login"
+
+    def test_takes_the_tokens_of_its_own_alone(self, site: Site, office: Emulator) -> None:
+        site.office()
+        token = site.office("/token").text
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": site.office_tab.user_agent}
+        client = Browser(None, user=None, user_agent=site.office_tab.user_agent)
+        assert client.fetch(f"{site.server.url}/office/", headers=headers).text == "olga@office.example"
+        assert client.fetch(f"{site.server.url}/shop/", headers=headers).status == 401
+
+
+class TestMethod:
+    def test_fails_as_its_own(self, site: Site, office: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+        """The view catches the error, or lets it be answered: with the way back to this login."""
+
+        site.both()
+        assert site.shop_tab.submit("/mail/caught").text == "staff_centralauth alice@example.com"
+        office.fail("authenticate_direct", status=500)
+        with caplog.at_level(logging.WARNING, "flask_centralauth"):
+            assert site.shop_tab.submit("/mail").status == 503
+        (record,) = [vars(entry)["centralauth"] for entry in caplog.records if "centralauth" in vars(entry)]
+        assert record["name"] == "staff"
+
+    def test_starts_its_own_login(self, site: Site) -> None:
+        page = site.office("/come-in")
+        assert page.text == "olga@office.example"
+        assert site.who() == (None, "olga@office.example")
+
+    def test_hooks_are_for_their_own(self, site: Site) -> None:
+        seen: list[str | None] = []
+        site.staff.on_login(lambda user: seen.append(user.email))
+
+        @site.customers.on_login
+        def refuse(_user: object) -> None:
+            raise Forbidden
+
+        assert site.office().text == "olga@office.example"
+        assert seen == ["olga@office.example"]
+        assert site.shop().status == 403
+        assert site.who() == (None, "olga@office.example")
+
+
+class TestRecord:
+    def test_says_which_it_is_about(
+        self, site: Site, office: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        failed: list[str | None] = []
+
+        def listen(_sender: object, **said: Any) -> None:
+            failed.append(said["error"].identifier)
+
+        office.fail("verify", error_code="callbackUrlInvalid")
+        with login_failed.connected_to(listen), caplog.at_level(logging.WARNING, "flask_centralauth"):
+            assert site.office().status == 500
+        assert failed == ["staff_centralauth"]
+        (record,) = [entry for entry in caplog.records if hasattr(entry, "centralauth")]
+        assert record.centralauth["name"] == "staff"
+        assert "STAFF_CENTRALAUTH_" in record.getMessage()
+
+
+class TestSettings:
+    def test_say_which_keys_are_wrong(self, emulator: Emulator) -> None:
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, **emulator.config)
+        app.config.update(STAFF_CENTRALAUTH_BASE_URL="http://elsewhere.example")
+        CentralAuth(app)
+        with pytest.raises(ConfigurationError) as refused:
+            CentralAuth(app, name="staff")
+        keys = {problem.partition(":")[0] for problem in refused.value.problems}
+        assert keys == {
+            "STAFF_CENTRALAUTH_CLIENT_ID",
+            "STAFF_CENTRALAUTH_CLIENT_SECRET",
+            "STAFF_CENTRALAUTH_BASE_URL",
+        }
+
+    def test_do_not_come_from_variables_of_one_organization(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AUTH_ORGANIZATION_ID", "the-shop")
+        monkeypatch.setenv("AUTH_SECRET", "0123456789abcdef")
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, CENTRALAUTH_BASE_URL=emulator.url)
+        CentralAuth(app)
+        with pytest.raises(ConfigurationError, match="STAFF_CENTRALAUTH_CLIENT_SECRET: is missing"):
+            CentralAuth(app, name="staff")
+
+    def test_warn_of_misspelled_keys_of_each(
+        self, emulator: Emulator, office: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, TESTING=True, **emulator.config, **staff_settings(office))
+        app.config["STAFF_CENTRALAUTH_TIMEOT"] = 1
+        CentralAuth(app)
+        assert not caplog.messages
+        CentralAuth(app, name="staff")
+        assert caplog.messages == [
+            "STAFF_CENTRALAUTH_TIMEOT is not a setting; did you mean STAFF_CENTRALAUTH_TIMEOUT?"
+        ]
+
+    def test_have_routes_of_their_own(self, emulator: Emulator, office: Emulator) -> None:
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, **emulator.config, **staff_settings(office))
+        app.config["STAFF_CENTRALAUTH_URL_PREFIX"] = "/api/auth"
+        CentralAuth(app)
+        with pytest.raises(ConfigurationError, match="STAFF_CENTRALAUTH_URL_PREFIX: is another"):
+            CentralAuth(app, name="staff")
+
+    @pytest.mark.parametrize("name", ["", "Staff", "the staff", "9", "centralauth", "s" * 33, "staff."])
+    def test_need_a_name_that_can_be_one(self, name: str) -> None:
+        with pytest.raises(ValueError, match="cannot be the name"):
+            CentralAuth(name=name)
+
+    def test_of_one_name_are_set_up_once(self, site: Site) -> None:
+        app = Flask(__name__)
+        app.config.update(site.app.config)
+        CentralAuth(app, name="staff")
+        with pytest.raises(RuntimeError, match="already set up"):
+            CentralAuth(app, name="staff")
+
+    @pytest.mark.parametrize("then", ["stays alone", "another comes"])
+    def test_may_come_in_any_order_and_without_one_that_has_no_name(
+        self, emulator: Emulator, office: Emulator, then: str
+    ) -> None:
+        """Then the first stands for it, until it comes."""
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, TESTING=True, **emulator.config, **staff_settings(office))
+        CentralAuth(app, name="staff")
+        assert app.extensions["centralauth"] is app.extensions["staff_centralauth"]
+
+        @app.get("/private")
+        @auth_required
+        def private() -> str:
+            return ""
+
+        if then == "stays alone":
+            answer = app.test_client().get("/private").get_json()
+            assert answer["loginUrl"] == "/api/auth/staff/login"
+        else:
+            CentralAuth(app)
+            answer = app.test_client().get("/private").get_json()
+            assert answer["loginUrl"] == "/api/auth/login"
+
+    def test_return_path_is_none_of_the_others_routes(self, site: Site) -> None:
+        page = site.shop("/api/auth/login?return_to=/api/auth/staff/login")
+        assert urlsplit(page.url).path == "/"
+
+    def test_that_is_missing_is_named(self, emulator: Emulator) -> None:
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY=SECRET_KEY, TESTING=True, **emulator.config)
+        CentralAuth(app)
+        never = CentralAuth(name="staff")
+
+        @app.get("/office")
+        @never.auth_required
+        def home() -> str:
+            return ""
+
+        with pytest.raises(RuntimeError, match=r"CentralAuth\(name='staff'\) is not set up"):
+            app.test_client().get("/office")
+
+
+class TestTools:
+    def test_login_as_at_one(self, site: Site) -> None:
+        client = site.app.test_client()
+        login_as(client, "olga@office.example", centralauth=site.staff)
+        assert client.get("/office/").text == "olga@office.example"
+        assert client.get("/shop/").status_code == 401
+        login_as(client, "alice@example.com")
+        assert client.get("/both").get_json() == {
+            "inner": "alice@example.com",
+            "staff": "olga@office.example",
+        }
+
+    def test_check_looks_at_both(self, site: Site, office: Emulator) -> None:
+        runner = site.app.test_cli_runner()
+        report = json.loads(runner.invoke(args=["centralauth", "check", "--json"]).output)
+        found = [(finding["check"], finding.get("name")) for finding in report["findings"]]
+        assert ("reachable", None) in found
+        assert ("reachable", "staff") in found
+        assert found.count(("session-store", None)) == 1
+        assert ("session-store", "staff") not in found
+        text = runner.invoke(args=["centralauth", "check"]).output
+        assert "CentralAuth (staff)" in text
+
+    def test_routes_and_settings_of_both_are_printed(self, site: Site) -> None:
+        runner = site.app.test_cli_runner()
+        routes = runner.invoke(args=["centralauth", "routes"]).output
+        assert "/api/auth/login" in routes
+        assert "staff_centralauth.login" in routes
+        settings = runner.invoke(args=["centralauth", "settings"]).output
+        assert "CENTRALAUTH_URL_PREFIX" in settings
+        (prefix,) = [line for line in settings.splitlines() if "STAFF_CENTRALAUTH_URL_PREFIX" in line]
+        assert prefix.split() == ["STAFF_CENTRALAUTH_URL_PREFIX", "'/api/auth/staff'", "default"]
+        assert settings.count("SECRET_KEY ") == 1
+
+
+def test_policy_is_of_one(make_site: Callable[..., Site], emulator: Emulator, office: Emulator) -> None:
+    site = make_site(STAFF_CENTRALAUTH_REQUIRE_VERIFIED=True)
+    for service in (emulator, office):
+        service.fail("userinfo", patch={"verified": False}, times=None)
+    assert site.shop().status == 200
+    assert site.office().status == 403
+    assert site.who() == ("alice@example.com", None)
