@@ -131,7 +131,7 @@ def _of_the_extension() -> list[str]:
 def test_the_source_was_read() -> None:
     assert len(_modules()) > 100
     assert {"emulator.service", "emulator.cli", "diagnosis.store", "client"} <= set(_modules())
-    assert _own_imports("proxies") == {"identity", "user"}
+    assert _own_imports("proxies") == {"identity", "state", "user"}
     assert "state" in _reached("guards")
     assert "flask" in _third_parties("views")
     assert set.union(*LAYERS) <= set(_modules())
