@@ -35,8 +35,8 @@ def explain(error: CentralAuthError) -> None:
         "family": error.family,
         "upstream_message": printable(error.message or ""),
         "endpoint": request.endpoint or "",
-        # Which of several CentralAuth objects.
-        "name": in_force().name or "",
+        # Of several CentralAuth objects the one it is about.
+        **({"name": in_force().name} if in_force().name else {}),
         # Without the query, which may carry a code.
         "path": printable(request.path),
         "host": printable(_host(), 100),
