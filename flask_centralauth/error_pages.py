@@ -17,10 +17,10 @@ from .errors import (
     SessionError,
 )
 from .identity import identity
+from .login_session import abandon
 from .names import UNNAMED
 from .negotiation import has_bearer, is_htmx
 from .pages import page
-from .session_guard import abandon
 from .state import State
 from .ways_back import goes_round, login_address, page_of_form, wanted_page
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 from flask import session
 
 from .names import session_key
-from .session_guard import SessionGuard, abandon
+from .session_encoding import Stored
+from .session_guard import SessionGuard
 from .unavailable_session import require_store
 
 #: What the store says has ended lately, for all logins; compared, never read.
@@ -169,3 +170,10 @@ def _moments(stored: Any) -> tuple[float, float] | None:
         return None
     theirs, ours = stored
     return float(theirs), float(ours)
+
+
+def abandon(session: object) -> None:
+    """Keep nothing of what this request does to its session, and leave the cookie alone."""
+    stored: Stored | None = getattr(session, "centralauth", None)
+    if stored is not None:
+        stored.outlived = True

@@ -293,10 +293,3 @@ def _refuse_unguarded(app: Flask, guard: SessionGuard) -> None:
             "The session interface was replaced after CentralAuth was set up, probably by Session(app). "
             "Call Session(app) first, then CentralAuth(app) or init_app(app)."
         )
-
-
-def abandon(session: object) -> None:
-    """Keep nothing of what this request does to its session, and leave the cookie alone."""
-    stored: Stored | None = getattr(session, "centralauth", None)
-    if stored is not None:
-        stored.outlived = True
