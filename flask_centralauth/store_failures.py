@@ -27,7 +27,8 @@ SLOW: Final = 0.1
 #: Everybody with a session is out meanwhile; with jitter five seconds, which is what people are told to wait.
 LONGEST_PAUSE: Final = 4.0
 RETRY_AFTER: Final = 5
-#: Longer than a client waits that is set up as docs/sessions.md says.
+#: Seconds after which a read that had to find out counts as lost: longer than a client waits that is set up
+#: as docs/sessions.md says.
 LONGEST_READ: Final = 10.0
 
 
@@ -57,6 +58,8 @@ class StoreBreaker(Breaker):
     def read_failed(self, began: float, *, probed: bool) -> None:
         """Judge a read that failed. ``probed``: it was the one that had to find out."""
         waited = time.monotonic() - began
+        # redis-py waits a minute unless told otherwise: each further probe would hold one more thread.
+        self._longest_call = max(LONGEST_READ, 2 * waited)
         if waited < SLOW or self.answered >= began:
             if probed:
                 self.read_answered()

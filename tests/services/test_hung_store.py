@@ -23,7 +23,7 @@ from flask_centralauth.breaker import FIRST_PAUSE
 from flask_centralauth.embedded_store import BUSY_SECONDS
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.session_guard import EMBEDDED_FILE
-from flask_centralauth.store_failures import LONGEST_PAUSE, RETRY_AFTER, StoreBreaker
+from flask_centralauth.store_failures import LONGEST_PAUSE, LONGEST_READ, RETRY_AFTER, StoreBreaker
 from tests.browser_client import Browser
 from tests.checked_site import Running
 from tests.conftest import RunServer
@@ -193,6 +193,21 @@ def test_one_request_per_pause_waits_for_a_store_that_goes_on_hanging(site: Site
         assert time.monotonic() - waited > WAIT / 2
     assert pauses[0] <= FIRST_PAUSE * JITTER + 0.02
     assert max(pauses) <= LONGEST_PAUSE * JITTER + 0.02 <= RETRY_AFTER + 0.02
+
+
+@pytest.mark.parametrize("seconds", [0.5, 60])
+def test_nobody_else_finds_out_while_one_waits_as_long_as_the_client_does(seconds: float) -> None:
+    """A client without a short time-out: not one thread after the other may wait for it."""
+    clock = Clock()
+    breaker = StoreBreaker(clock=clock)
+    breaker.read_failed(time.monotonic() - seconds, probed=False)
+    clock.now += FIRST_PAUSE * JITTER
+    assert breaker.admits()
+    clock.now += seconds
+    assert not breaker.admits()
+    # Its thread was killed: somebody else may.
+    clock.now += seconds + LONGEST_READ
+    assert breaker.admits()
 
 
 def test_a_login_finds_out_that_the_store_is_back(site: Site, emulator: Emulator) -> None:
