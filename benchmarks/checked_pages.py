@@ -19,8 +19,7 @@ from flask_centralauth.emulator import Emulator
 from flask_centralauth.login_record import Record
 from flask_centralauth.state import State, state_of
 from flask_centralauth.user import parse_user
-from flask_centralauth.user_cache import visitor_digest
-from flask_centralauth.visitor import visitor_of
+from flask_centralauth.visitor import visitor_digest, visitor_of
 from tests.browser_client import USER_AGENT
 from tests.services.servers import RedisServer
 

@@ -30,7 +30,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
         "Login and the checked user",
         "login_flow callback login_words id_token shared_states user_cache bearer known_logins",
     ),
-    ("CentralAuth", "client replies client_secrets deadline single_flight"),
+    ("CentralAuth", "client replies client_secrets deadline background single_flight thread_pool"),
     (
         "The store",
         "login_store login_session login_record mail_logins session_guard session_choice session_cookie "

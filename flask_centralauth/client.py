@@ -10,9 +10,7 @@ RFC 9700 §4.12 (no redirects).
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,9 +51,6 @@ from .visitor import Visitor
 
 if TYPE_CHECKING:
     from .config import Settings
-
-#: The part of the timeout after which a call is a slow one.
-SLOW_PART: Final = 0.2
 
 #: How the codes begin that say definitely that a login is over.
 _OVER: Final = ("session", "token")
@@ -104,8 +99,6 @@ class CentralAuthClient:
         #: Calls made, and those that failed for reasons of the service or the network.
         self.calls = 0
         self.failures = 0
-        #: When calls began, by process and thread, which makes one at a time.
-        self._under_way: dict[tuple[int, int], float] = {}
         #: What Authlib makes its sessions with.
         self.token_session = partial(TokenSession, self._ask)
 
@@ -162,16 +155,6 @@ class CentralAuthClient:
         """Return the reply to a GET, as it came, without credentials, for ``flask centralauth check``."""
         return self._send("GET", url, headers=headers, wants_json=False)
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether some call has waited so long that who need not ask had better not join it."""
-        long_ago = time.monotonic() - self._settings.timeout * SLOW_PART
-        # What a parent was waiting for when it forked never ends in the child.
-        here = os.getpid()
-        return any(
-            process == here and began < long_ago for (process, _), began in self._under_way.copy().items()
-        )
-
     def _post(self, path: str, token: str, **parts: Any) -> Reply:
         return self._ask("POST", self._settings.base_url + path, data=token.encode(), **parts)
 
@@ -193,16 +176,12 @@ class CentralAuthClient:
                 facts={"asked": False},
             )
         self.calls += 1
-        caller = (os.getpid(), threading.get_ident())
-        self._under_way[caller] = time.monotonic()
         try:
             reply = self.transport.send(method, url, **parts)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             self._failed(None)
             # The exception holds the request with token and secret: only names go on.
             raise ServiceUnavailable(ErrorCode.NETWORK_ERROR, f"no reply ({_names(failure)})") from None
-        finally:
-            del self._under_way[caller]
         if is_outage(reply, wants_json=wants_json):
             self._failed(retry_after(reply))
         else:

@@ -17,6 +17,9 @@ from .visitor import Visitor
 
 #: A logout elsewhere is noticed within a second.
 VERSION_SECONDS: Final = 0.8
+#: How long an old answer does unseen once a request had to go on with it: views that look
+#: whether there is a new one would make a slow CentralAuth a slow application.
+OLD_SECONDS: Final = 0.25
 MAX_KNOWN: Final = 10_000
 
 #: Address and ``User-Agent`` of a request, as they came.
@@ -28,8 +31,8 @@ class Identity:
     """Who makes a request.
 
     :param problem: why nobody is logged in, where there is a reason.
-    :param outdated: good enough for a page that does not insist on a fresh answer: another
-        request is asking CentralAuth just now, or nobody is because of the id token.
+    :param outdated: good enough for a page that does not insist on a fresh answer: CentralAuth
+        is being asked just now, or nobody asks because of the id token.
     """
 
     user: User | AnonymousUser
@@ -49,6 +52,8 @@ class Known:
     :param version: `LoginStore.version_of` the login, from before the answer was known to count.
     :param news: what the version was last compared with.
     :param trusted_until: how long the login's id token stands in for CentralAuth.
+    :param usable_until: how long it stands in for an answer that is not to be had.
+    :param old_until: how long nobody looks whether there is a newer one.
     """
 
     login: Login
@@ -61,6 +66,7 @@ class Known:
     fresh_until: float
     trusted_until: float
     usable_until: float
+    old_until: float = -math.inf
     news: News | None = None
 
     def answer(self, now: float, *, fresh: bool) -> Identity | None:
@@ -71,6 +77,10 @@ class Known:
 
     def outdated(self) -> Identity:
         return replace(self.identity, outdated=True)
+
+    def distrusted(self) -> Known:
+        never = -math.inf
+        return replace(self, fresh_until=never, trusted_until=never, usable_until=never)
 
 
 class KnownLogins:
@@ -108,9 +118,14 @@ class KnownLogins:
         if answer is not None:
             self.hits += 1
             return answer
-        if now < known.usable_until and self._refuses():
+        if now >= known.usable_until:
+            return None
+        if self._refuses():
             self.stale_served += 1
             return known.stale
+        if now < known.old_until and not fresh:
+            self.hits += 1
+            return known.outdated()
         return None
 
     def get(self, login_id: str) -> Known | None:
@@ -125,6 +140,21 @@ class KnownLogins:
             if len(self._known) > MAX_KNOWN:
                 del self._known[next(iter(self._known))]
         return known
+
+    def go_on(self, login_id: str) -> None:
+        """Let the old answer about a login do for a moment."""
+        old_until = time.monotonic() + OLD_SECONDS
+        self._change(login_id, lambda known: replace(known, old_until=old_until))
+
+    def distrust(self, login_id: str) -> None:
+        """Let nobody in by what is known of a login; only say who it was."""
+        self._change(login_id, Known.distrusted)
+
+    def _change(self, login_id: str, change: Callable[[Known], Known]) -> None:
+        with self._lock:
+            known = self._known.get(login_id)
+            if known is not None:
+                self._known[login_id] = change(known)
 
     def forget(self, login_id: str) -> Known | None:
         """Drop what is known of a login, and look at the other processes' news at once."""

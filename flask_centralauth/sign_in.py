@@ -28,7 +28,7 @@ from .signals import user_affirmed, user_logged_in
 from .state import State
 from .translations import gettext
 from .user import User
-from .user_cache import visitor_digest
+from .visitor import visitor_digest
 
 if TYPE_CHECKING:
     from .client import Tokens

@@ -7,7 +7,6 @@ from those of the last answer, so that a stolen cookie is never served from memo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from flask import current_app
 
+from .background import BackgroundCalls
 from .config import Settings
 from .errors import (
     CentralAuthError,
@@ -36,7 +36,7 @@ from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again
 from .user import User
-from .visitor import Visitor, visitor_of
+from .visitor import Visitor, visitor_digest, visitor_of
 
 if TYPE_CHECKING:
     from .client import CentralAuthClient
@@ -86,6 +86,10 @@ class _Check:
     last: Known | None = None
 
     @property
+    def key(self) -> tuple[str, Visitor]:
+        return self.login.login_id, self.visitor
+
+    @property
     def fallback(self) -> Known | None:
         """The last answer, while it may stand in for one that is not to be had."""
         last = self.last
@@ -105,6 +109,7 @@ class UserCache:
         self.recall: Final = self._known.recall
         self.expect_news: Final = self._known.expect_news
         self._flights: SingleFlight[Identity | None] = SingleFlight()
+        self._background = BackgroundCalls(self._flights)
         self._ended: Recent[str, CentralAuthError] = Recent(ENDED_SECONDS)
         self._shared_hits = self._stale_served = 0
 
@@ -141,6 +146,7 @@ class UserCache:
         recalled = self.recall(login.login_id, seen, fresh)
         if recalled is not None:
             return recalled
+        self._refuse_ended(login)
         record = self._store.live(login)
         if record is None:
             return None
@@ -148,7 +154,10 @@ class UserCache:
             check_policy(record.user, self._settings)
             return Identity(record.user, login)
         check = _Check(login, visitor, seen, fresh, version, record.trusted_until)
-        return self._answer(replace(check, last=self._recorded(check, record)))
+        answer = self._answer(replace(check, last=self._recorded(check, record)))
+        if answer is not None and answer.user.is_stale:
+            self._stale_served += 1
+        return answer
 
     def remember(self, login: Login, record: Record, visitor: Visitor) -> None:
         """Keep the answer a login has just begun with."""
@@ -169,18 +178,30 @@ class UserCache:
         if self._settings.user_ttl == 0:
             return self._ask(check)
         fallback = None if check.fresh else check.fallback
-        if fallback is not None and self._client().is_slow:
-            # One worker waits for a service that hangs, not one after the other.
-            return fallback.outdated()
-        answer = self._flights.run(
-            (check.login.login_id, check.visitor),
-            lambda: self._lead(check),
-            timeout=self._settings.timeout,
-            instead=None if fallback is None else fallback.outdated,
-        )
+        if fallback is not None:
+            return self._answer_in_time(check, fallback)
+        answer = self._flights.run(check.key, lambda: self._lead(check), timeout=self._settings.timeout)
         if check.fresh and answer is not None and answer.outdated:
             return self._ask(check)
         return answer
+
+    def _answer_in_time(self, check: _Check, fallback: Known) -> Identity | None:
+        """Ask, and go on with the last answer where the new one is long in coming."""
+        breaker = self._client().breaker.state
+        if breaker == "open":
+            return fallback.stale
+        instead = fallback.outdated()
+        if breaker == "half-open":
+            # Who finds out whether CentralAuth is back has no reason to wait for it.
+            instead = replace(fallback.stale, outdated=True)
+
+        def go_on() -> Identity:
+            self._known.go_on(check.login.login_id)
+            return instead
+
+        return self._background.run(
+            check.key, lambda: self._lead(check), instead=go_on, waits=breaker == "closed"
+        )
 
     def _recorded_answer(self, check: _Check) -> Identity | None:
         answer = None if check.last is None else check.last.answer(time.monotonic(), fresh=check.fresh)
@@ -191,9 +212,7 @@ class UserCache:
     def _lead(self, check: _Check) -> Identity | None:
         """Ask, unless another request or process does or has just done so."""
         login = check.login
-        ended = self._ended.get(login.login_id)
-        if ended is not None:
-            raise again(ended)
+        self._refuse_ended(login)
         fallback = None if check.fresh else check.fallback
         if fallback is not None and not self._store.reserve(login, math.ceil(self._settings.timeout)):
             return fallback.outdated()
@@ -204,14 +223,21 @@ class UserCache:
             check = replace(check, last=self._recorded(check, record))
             return self._recorded_answer(check) or self._ask(check)
         except (SessionError, PermissionDenied) as problem:
-            # Before those who wait go on, and those who come find nobody asking.
+            # Before those who wait go on, and those who come find nobody asking. Who began this may be
+            # gone: the next request ends the login.
             self._ended.put(login.login_id, again(problem))
+            self._known.distrust(login.login_id)
             raise
         finally:
             if fallback is not None:
                 # What cannot be released expires.
                 with suppress(ServiceUnavailable):
                     self._store.release(login)
+
+    def _refuse_ended(self, login: Login) -> None:
+        ended = self._ended.get(login.login_id)
+        if ended is not None:
+            raise again(ended)
 
     def _ask(self, check: _Check) -> Identity | None:
         login = check.login
@@ -233,7 +259,6 @@ class UserCache:
             raise problem
         if problem.facts.get("asked", True):
             log.warning("CentralAuth cannot say whether a login goes on; it goes on for now. %s", problem)
-        self._stale_served += 1
         return fallback.stale
 
     def _recorded(self, check: _Check, record: Record) -> Known | None:
@@ -275,9 +300,3 @@ def _moment_of(checked: float) -> float:
     """Return a wall-clock time of a record as a monotonic one."""
     # A date in the future comes from a clock that was set: as bad as one in the past.
     return time.monotonic() - abs(time.time() - checked)
-
-
-def visitor_digest(visitor: Visitor) -> str:
-    """Return what a record keeps of a browser: enough to notice another one."""
-    parts = (visitor.ip or "", visitor.user_agent, visitor.device_id or "")
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -8,6 +8,7 @@ Source: "CentralAuth: userinfo" (hijack protection).
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -86,3 +87,9 @@ def _address(remote_address: str | None) -> str | None:
 def _header(value: str | None, limit: int) -> str | None:
     text = (value or "").strip()[:limit].rstrip()
     return text if _LEGAL.fullmatch(text) else None
+
+
+def visitor_digest(visitor: Visitor) -> str:
+    """Return what a record keeps of a browser: enough to notice another one."""
+    parts = (visitor.ip or "", visitor.user_agent, visitor.device_id or "")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -80,6 +80,18 @@ def _only_the_settings_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", os.devnull)
 
 
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every check be waited for, however busy the machine is; not in tests that use `impatient`."""
+    if "impatient" not in request.fixturenames:
+        monkeypatch.setattr("flask_centralauth.background.PATIENCE", 60.0)
+
+
+@pytest.fixture
+def impatient() -> None:
+    """Pages go on with the last answer when the new one is long in coming, as they do for people."""
+
+
 @pytest.fixture(scope="session")
 def _emulator_process() -> Iterator[Emulator]:
     from flask_centralauth.emulator import Emulator

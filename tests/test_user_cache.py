@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from flask import session
 
-from flask_centralauth import known_logins, single_flight, user_cache
+from flask_centralauth import known_logins, user_cache
+from flask_centralauth.single_flight import SingleFlight
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once
@@ -255,15 +256,17 @@ def test_a_fresh_answer_is_not_replaced_by_an_old_one(
         go_on.wait(10)
         return False
 
-    joined, true = threading.Event(), single_flight._result
+    joined, true = threading.Event(), SingleFlight.board
 
     def join(*args: Any) -> Any:
-        joined.set()
-        return true(*args)
+        flight, is_mine = true(*args)
+        if not is_mine:
+            joined.set()
+        return flight, is_mine
 
     site.expire()
     monkeypatch.setattr(logins, "reserve", taken)
-    monkeypatch.setattr(single_flight, "_result", join)
+    monkeypatch.setattr(SingleFlight, "board", join)
     ordinary = Running(site.fetcher())
     arrived.wait(10)
     fresh = Running(site.fetcher("/fresh"))
