@@ -118,12 +118,13 @@ class KnownLogins:
         if answer is not None:
             self.hits += 1
             return answer
-        if now >= known.usable_until:
+        if fresh or now >= known.usable_until:
+            # Whoever insists waits for the call that finds out whether CentralAuth is back.
             return None
         if self._refuses():
             self.stale_served += 1
             return known.stale
-        if now < known.old_until and not fresh:
+        if now < known.old_until:
             self.hits += 1
             return known.outdated()
         return None

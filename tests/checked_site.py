@@ -114,6 +114,11 @@ class CheckedSite:
         self.faults.append(fault)
         return fault
 
+    def settle(self) -> None:
+        """Wait for the checks that go on without their requests."""
+        for flight in list(self.app.extensions["centralauth"].users._flights._flights.values()):
+            assert flight.landed.wait(20)
+
     def recover(self) -> None:
         for fault in self.faults:
             self.emulator.service.faults.remove(fault)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import queue
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 from flask_centralauth.breaker import FIRST_PAUSE, LONGEST_PAUSE, THRESHOLD, Breaker
+from flask_centralauth.guards import protect
 
 from .browser_client import Browser
 from .checked_site import CheckedSite, MakeCheckedSite, Running, at_once
@@ -324,8 +323,10 @@ def test_it_finds_out_by_itself_that_the_service_is_back(make_checked_site: Make
     open_it(revived)
     assert site.who() == STALE
     clock.now += FIRST_PAUSE * JITTER
-    assert site.who() == ("alice@example.com", False)
+    site.who()
+    site.settle()
     assert revived.state == "closed"
+    assert site.who() == ("alice@example.com", False)
 
 
 def test_30_seconds_of_retry_after_are_30_seconds_without_a_call(site: CheckedSite) -> None:
@@ -343,14 +344,16 @@ def test_30_seconds_of_retry_after_are_30_seconds_without_a_call(site: CheckedSi
     assert bob.fetch(f"{site.url}/who").json()["stale"] is True
     assert site.asked == 1
     clock.now += 1
+    site.who()
+    site.settle()
     assert site.who() == ("alice@example.com", False)
     assert bob.fetch(f"{site.url}/who").json()["stale"] is False
     assert site.asked == 3
 
 
-def test_only_the_one_who_finds_out_waits(make_checked_site: MakeCheckedSite) -> None:
-    """A hung service and twenty people: one of them waits, nineteen get their page at once."""
-    site = make_checked_site(CENTRALAUTH_TIMEOUT=5)
+def test_nobody_waits_for_the_one_that_finds_out(make_checked_site: MakeCheckedSite) -> None:
+    """A service that still hangs, and eight people: all get their page before it has answered."""
+    site = make_checked_site()
     people = [Browser(site.emulator, user=f"user{number}@example.com") for number in range(8)]
     for person in people:
         site.emulator.add_user(email=person.user or "")
@@ -363,45 +366,31 @@ def test_only_the_one_who_finds_out_waits(make_checked_site: MakeCheckedSite) ->
     open_it(site.breaker)
     clock.now += FIRST_PAUSE * JITTER
     held = site.fail(hang=True)
-    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for person in people:
-        threading.Thread(
-            target=lambda browser: answers.put(browser.fetch(f"{site.url}/who").status),
-            args=(person,),
-            daemon=True,
-        ).start()
+    pages = at_once(site.fetcher(browser=person) for person in people)
+    assert [page.json()["stale"] for page in pages] == [True] * 8
     held.wait()
-    # The service has not answered anybody yet.
-    assert [answers.get(timeout=4) for _ in people[1:]] == [200] * 7
-    assert answers.empty()
+    assert site.breaker.refuses
     site.recover()
-    assert answers.get(timeout=4) == 200
+    site.settle()
+    assert site.breaker.state == "closed"
     assert site.asked == 1
 
 
-def test_nobody_joins_a_call_that_hangs_who_need_not(make_checked_site: MakeCheckedSite) -> None:
-    """Before three calls have failed the breaker is closed: not one worker after the other may wait."""
-    site = make_checked_site(CENTRALAUTH_TIMEOUT=2)
-    people = [Browser(site.emulator, user=user) for user in ("alice@example.com", "bob@example.com")]
-    for person in people:
-        assert person.get(f"{site.url}/private").status == 200
-    site.emulator.requests.clear()
+def test_a_page_that_wants_a_fresh_answer_waits_for_the_one_that_finds_out(
+    make_checked_site: MakeCheckedSite,
+) -> None:
+    """``protect`` had no reason to wait for it; the view has."""
+    site = make_checked_site()
+    protect(site.app)
+    site.log_in()
+    clock = Clock()
+    site.app.extensions["centralauth"].client.breaker = Breaker(longest_call=6, clock=clock)
     site.expire()
+    open_it(site.breaker)
+    clock.now += FIRST_PAUSE * JITTER
     held = site.fail(hang=True)
-    first = Running(site.fetcher(browser=people[0]))
+    fresh = Running(site.fetcher("/fresh"))
     held.wait()
-    client = site.app.extensions["centralauth"].client
-    slow = threading.Event()
-    while not client.is_slow:
-        slow.wait(0.05)
-    assert people[1].fetch(f"{site.url}/who").json() == {"email": "bob@example.com", "stale": False}
-    assert site.asked == 1
-    with pytest.MonkeyPatch.context() as child:
-        child.setattr("os.getpid", lambda: -1)
-        assert not client.is_slow
-    # Who has to have an answer asks all the same.
-    fresh = Running(site.fetcher("/fresh", browser=people[1]))
-    site.emulator.requests.wait_for("userinfo", count=2)
     site.recover()
-    assert [first.result().status, fresh.result().status] == [200, 200]
-    assert not client.is_slow
+    assert fresh.result().json() == {"email": "alice@example.com", "stale": False}
+    assert site.asked == 1
