@@ -36,7 +36,7 @@ class BackgroundCalls(Generic[T]):
         self._threads = ThreadPool("centralauth-check")
         self._slow_until = -math.inf
 
-    def run(self, key: Hashable, work: Callable[[], T], *, instead: Callable[[], T], waits: bool = True) -> T:
+    def run(self, key: Hashable, work: Callable[[], T], *, instead: T, waits: bool = True) -> T:
         """Return what the work for a key finds; what stands in for it when that takes too long.
 
         Nobody waits for work that somebody else has under way, and nobody while calls are slow.
@@ -47,15 +47,15 @@ class BackgroundCalls(Generic[T]):
         """
         is_slow = time.monotonic() < self._slow_until
         if self._threads.running >= (AT_ONCE_WHEN_SLOW if is_slow else AT_ONCE):
-            return instead()
+            return instead
         flight, is_mine = self._flights.board(key)
         if not is_mine:
-            return instead()
+            return instead
         self._threads.start(lambda: self._fly(flight, work))
         if not flight.landed.wait(PATIENCE if waits and not is_slow else 0):
             if waits:
                 self._slow_until = time.monotonic() + SLOW_SECONDS
-            return instead()
+            return instead
         if flight.problem is not None:
             raise flight.problem
         return flight.result()

@@ -155,8 +155,10 @@ class UserCache:
             return Identity(record.user, login)
         check = _Check(login, visitor, seen, fresh, version, record.trusted_until)
         answer = self._answer(replace(check, last=self._recorded(check, record)))
-        if answer is not None and answer.user.is_stale:
-            self._stale_served += 1
+        if answer is not None:
+            self._stale_served += answer.user.is_stale
+            if answer.outdated:
+                self._known.go_on(login.login_id)
         return answer
 
     def remember(self, login: Login, record: Record, visitor: Visitor) -> None:
@@ -194,13 +196,8 @@ class UserCache:
         if breaker == "half-open":
             # Who finds out whether CentralAuth is back has no reason to wait for it.
             instead = replace(fallback.stale, outdated=True)
-
-        def go_on() -> Identity:
-            self._known.go_on(check.login.login_id)
-            return instead
-
         return self._background.run(
-            check.key, lambda: self._lead(check), instead=go_on, waits=breaker == "closed"
+            check.key, lambda: self._lead(check), instead=instead, waits=breaker == "closed"
         )
 
     def _recorded_answer(self, check: _Check) -> Identity | None:

@@ -185,6 +185,8 @@ def test_page_views_during_a_slow_check_do_not_ask_the_store(
     """They are answered from memory; only now and then one looks for a new answer."""
     monkeypatch.setattr(known_logins, "OLD_SECONDS", 5.0)
     site, _held = log_in_slowly(make_checked_site)
+    other = make_checked_site()
+    assert other.who() == ALICE
     reads: list[object] = []
     live = LoginStore.live
 
@@ -194,7 +196,7 @@ def test_page_views_during_a_slow_check_do_not_ask_the_store(
 
     monkeypatch.setattr(LoginStore, "live", live_counted)
     for _ in range(10):
-        assert site.who() == ALICE
+        assert site.who() == other.who() == ALICE
     assert reads == []
     site.clock.advance(5)
     assert site.who() == ALICE
@@ -271,12 +273,12 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch
         over.wait(LONG)
         return "the parent's"
 
-    assert calls.run("key", hang, instead=lambda: "old", waits=False) == "old"
-    assert calls.run("other", lambda: "new", instead=lambda: "old") == "old"
+    assert calls.run("key", hang, instead="old", waits=False) == "old"
+    assert calls.run("other", lambda: "new", instead="old") == "old"
     with pytest.MonkeyPatch.context() as child:
         child.setattr("os.getpid", lambda: -1)
         child.setattr(background, "PATIENCE", LONG)
-        assert calls.run("key", lambda: "the child's", instead=lambda: "old") == "the child's"
+        assert calls.run("key", lambda: "the child's", instead="old") == "the child's"
     over.set()
 
 
@@ -285,7 +287,7 @@ def test_a_call_that_hangs_keeps_no_process_from_exiting() -> None:
 import threading
 from flask_centralauth.background import BackgroundCalls
 from flask_centralauth.single_flight import SingleFlight
-print(BackgroundCalls(SingleFlight()).run("key", threading.Event().wait, instead=lambda: "gone on"))
+print(BackgroundCalls(SingleFlight()).run("key", threading.Event().wait, instead="gone on"))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
