@@ -9,12 +9,50 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 Job = Callable[[], None]
 
-#: How long a thread without work stays. What a new one does first costs a millisecond more.
+#: How long a thread without work stays. A check on a new one costs a millisecond more.
 IDLE_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Threads:
+    """The threads of one process."""
+
+    running: int = 0
+    idle: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    # Made in the process that uses it, also because gevent's replacement may come late.
+    jobs: queue.SimpleQueue[Job] = field(default_factory=lambda: queue.SimpleQueue())
+
+    def work(self, first: Job) -> None:
+        job: Job | None = first
+        while job is not None:
+            self.run(job)
+            job = self._next()
+
+    def run(self, job: Job) -> None:
+        try:
+            job()
+        finally:
+            with self.lock:
+                self.running -= 1
+
+    def _next(self) -> Job | None:
+        with self.lock:
+            self.idle += 1
+        try:
+            return self.jobs.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            with self.lock:
+                if self.idle:
+                    self.idle -= 1
+                    return None
+        # Whoever took this thread for idle is about to put its job.
+        return self.jobs.get()
 
 
 class ThreadPool:
@@ -25,58 +63,31 @@ class ThreadPool:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
-        self._process = 0
-        self._running = self._idle = 0
+        #: By process: the threads of one that forked are not in the other, and may have held the lock.
+        self._processes: dict[int, _Threads] = {}
 
     @property
     def running(self) -> int:
         """How many jobs this process has under way."""
-        # The threads of a parent that forked are not here.
-        return self._running if self._process == os.getpid() else 0
+        return self._threads.running
 
     def start(self, job: Job) -> None:
         """Run a job on a thread; where none is to be had, here."""
-        with self._lock:
-            if self._process != os.getpid():
-                # Made in the process that uses it, also because gevent's replacement may come late.
-                self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-                self._process = os.getpid()
-                self._running = self._idle = 0
-            jobs, is_idle = self._jobs, self._idle > 0
-            self._running += 1
-            self._idle -= is_idle
+        threads = self._threads
+        with threads.lock:
+            is_idle = threads.idle > 0
+            threads.running += 1
+            threads.idle -= is_idle
         if is_idle:
-            jobs.put(job)
+            threads.jobs.put(job)
             return
-        thread = threading.Thread(target=self._work, args=(jobs, job), name=self._name, daemon=True)
+        thread = threading.Thread(target=threads.work, args=(job,), name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # their number is limited
-            self._run(job)
+            threads.run(job)
 
-    def _work(self, jobs: queue.SimpleQueue[Job], first: Job) -> None:
-        job: Job | None = first
-        while job is not None:
-            self._run(job)
-            job = self._next(jobs)
-
-    def _run(self, job: Job) -> None:
-        try:
-            job()
-        finally:
-            with self._lock:
-                self._running -= 1
-
-    def _next(self, jobs: queue.SimpleQueue[Job]) -> Job | None:
-        with self._lock:
-            self._idle += 1
-        try:
-            return jobs.get(timeout=IDLE_SECONDS)
-        except queue.Empty:
-            with self._lock:
-                if self._idle:
-                    self._idle -= 1
-                    return None
-        # Whoever took this thread for idle is about to put its job.
-        return jobs.get()
+    @property
+    def _threads(self) -> _Threads:
+        here = os.getpid()
+        return self._processes.get(here) or self._processes.setdefault(here, _Threads())

@@ -15,7 +15,8 @@ from flask_centralauth.background import BackgroundCalls
 from flask_centralauth.emulator.faults import Fault
 from flask_centralauth.errors import ErrorCode, ServiceUnavailable
 from flask_centralauth.login_record import Record
-from flask_centralauth.login_store import Login, LoginStore
+from flask_centralauth.login_session import Login
+from flask_centralauth.login_store import LoginStore
 from flask_centralauth.single_flight import SingleFlight
 from flask_centralauth.testing import InProcessEmulator
 
