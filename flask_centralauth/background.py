@@ -52,7 +52,8 @@ class BackgroundCalls(Generic[T]):
         if not is_mine:
             return instead
         self._threads.start(lambda: self._fly(flight, work))
-        if not flight.landed.wait(PATIENCE if waits and not is_slow else 0):
+        waits = waits and not is_slow
+        if not flight.landed.wait(PATIENCE if waits else 0):
             if waits:
                 self._slow_until = time.monotonic() + SLOW_SECONDS
             return instead
