@@ -19,6 +19,7 @@ from flask_centralauth import (
     login_session,
     login_store,
     recent,
+    session_guard,
     user_cache,
     ways_back,
 )
@@ -57,7 +58,15 @@ class MovedClock:
         self._wall += seconds
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (user_cache, known_logins, recent, login_session, login_store, ways_back):
+        for module in (
+            user_cache,
+            known_logins,
+            recent,
+            login_session,
+            login_store,
+            session_guard,
+            ways_back,
+        ):
             monkeypatch.setattr(module, "time", self)
 
 

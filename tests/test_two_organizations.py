@@ -7,206 +7,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Blueprint, Flask, jsonify, render_template_string, session
+from flask import Flask
 from werkzeug.exceptions import Forbidden
 
 from flask_centralauth import (
     CentralAuth,
-    CentralAuthError,
     ConfigurationError,
     auth_required,
-    current_user,
-    public,
 )
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.signals import login_failed, session_ended
 from flask_centralauth.testing import login_as
 
 from .browser_client import Browser
-from .browser_page import Page
-from .checked_site import MovedClock
-from .conftest import LiveServer, RunServer
+from .organizations_site import SECRET_KEY, MakeSite, Site, staff_settings
 
-#: What a browser's session has of the application's own.
-CART: Final = "cart"
-SECRET_KEY: Final = "a secret key of the tests, long enough"
-
-
-@pytest.fixture(scope="module")
-def _office_process() -> Iterator[Emulator]:
-    with Emulator(client_id="the-office", users=["olga@office.example", "alice@example.com"]) as running:
-        yield running
-
-
-@pytest.fixture
-def office(_office_process: Emulator) -> Emulator:
-    """The CentralAuth of the staff; `emulator` is that of the customers."""
-    _office_process.reset()
-    return _office_process
-
-
-def staff_settings(office: Emulator) -> dict[str, Any]:
-    return {f"STAFF_{key}": value for key, value in office.config.items()}
-
-
-@dataclass
-class Site:
-    """The application, and one person's browser with a tab for each organization."""
-
-    app: Flask
-    customers: CentralAuth
-    staff: CentralAuth
-    server: LiveServer
-    shop_tab: Browser
-    office_tab: Browser
-    clock: MovedClock
-
-    def shop(self, path: str = "/shop/") -> Page:
-        return self.shop_tab.get(f"{self.server.url}{path}")
-
-    def office(self, path: str = "/office/") -> Page:
-        return self.office_tab.get(f"{self.server.url}{path}")
-
-    def both(self) -> None:
-        """Sign in at both."""
-        assert (self.shop().text, self.office().text) == ("alice@example.com", "olga@office.example")
-
-    def who(self) -> tuple[str | None, str | None]:
-        """Who is signed in at the two, as the auth routes say."""
-        users = [
-            self.shop_tab.tab().fetch(f"{self.server.url}{prefix}/user").json()
-            for prefix in ("/api/auth", "/api/auth/staff")
-        ]
-        return users[0] and users[0]["email"], users[1] and users[1]["email"]
-
-    def sign_out(self, prefix: str) -> Page:
-        tab = self.shop_tab.tab()
-        tab.get(f"{self.server.url}{prefix}/logout")
-        return tab.submit(f"{self.server.url}{prefix}/logout")
-
-    @property
-    def session_id(self) -> str | None:
-        header = self.shop_tab.cookies.header(self.server.url, cross_site=False, safe_navigation=True)
-        found = [part for part in (header or "").split("; ") if part.startswith("session=")]
-        return found[0] if found else None
-
-
-@pytest.fixture
-def make_site(
-    emulator: Emulator,
-    office: Emulator,
-    tmp_path: Path,
-    live_server: RunServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Site]:
-    clock = MovedClock()
-    clock.install(monkeypatch)
-
-    def make(**config: Any) -> Site:
-        app = Flask("two_organizations", instance_path=str(tmp_path / "instance"))
-        app.config.update(SECRET_KEY=SECRET_KEY, TESTING=True, **emulator.config, **staff_settings(office))
-        app.config.update(config)
-        customers, staff = CentralAuth(app), CentralAuth(app, name="staff")
-        add_pages(app, staff)
-        add_views_that_call_methods(app, staff)
-        server = live_server(app)
-        shop_tab = Browser(emulator)
-        office_tab = Browser(office, user="olga@office.example", cookies=shop_tab.cookies)
-        return Site(app, customers, staff, server, shop_tab, office_tab, clock)
-
-    return make
-
-
-@pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
-    return make_site()
-
-
-def add_pages(app: Flask, staff: CentralAuth) -> None:
-    @app.get("/")
-    def index() -> Any:
-        return jsonify(shown=current_user.email, staff=staff.current_user.email)
-
-    @app.get("/shop/")
-    @auth_required
-    def shop() -> str:
-        session.setdefault(CART, ["socks"])
-        return current_user.email or ""
-
-    offices = Blueprint("offices", __name__, url_prefix="/office")
-    staff.protect(offices)
-
-    @offices.get("/")
-    def home() -> str:
-        return current_user.email or ""
-
-    @offices.get("/template")
-    def template() -> str:
-        return render_template_string(
-            "{{ current_user.email }} {{ staff_centralauth.current_user.email }} "
-            "{{ centralauth.current_user.email }}"
-        )
-
-    @offices.get("/open")
-    @public
-    def open_page() -> str:
-        return f"shown {current_user.email}"
-
-    app.register_blueprint(offices)
-
-    @app.get("/both")
-    @staff.auth_required
-    @auth_required
-    def both() -> Any:
-        return jsonify(inner=current_user.email, staff=staff.current_user.email)
-
-    @app.get("/vault")
-    @staff.auth_required(affirmed_within=300)
-    def vault() -> str:
-        return current_user.email or ""
-
-    @app.get("/cart")
-    def cart() -> Any:
-        return jsonify(session.get(CART))
-
-
-def add_views_that_call_methods(app: Flask, staff: CentralAuth) -> None:
-    @app.get("/shop/leave-office")
-    @auth_required
-    def leave() -> str:
-        staff.logout()
-        return f"{current_user.email} {staff.current_user.email}"
-
-    @app.get("/come-in")
-    def come_in() -> Any:
-        return staff.login_redirect(return_to="/office/")
-
-    @app.get("/token")
-    @staff.auth_required
-    def token() -> str:
-        login = app.extensions["staff_centralauth"].logins.current()
-        return str(login.token)
-
-    @app.post("/mail")
-    def mail() -> str:
-        staff.authenticate_direct("olga@office.example")
-        return "sent"
-
-    @app.post("/mail/caught")
-    def caught() -> str:
-        try:
-            staff.authenticate_direct("no address")
-        except CentralAuthError as error:
-            return f"{error.identifier} {current_user.email}"
-        return "sent"
+pytest_plugins = ("tests.organizations_fixtures",)
 
 
 class TestLogin:
@@ -336,7 +157,7 @@ class TestLogout:
             assert thief.fetch(f"{site.server.url}{prefix}/user", headers={"Cookie": old}).json() is None
 
     def test_everywhere_is_told_to_its_own(
-        self, make_site: Callable[..., Site], emulator: Emulator, office: Emulator
+        self, make_site: MakeSite, emulator: Emulator, office: Emulator
     ) -> None:
         site = make_site(STAFF_CENTRALAUTH_LOGOUT_EVERYWHERE=True)
         site.both()
@@ -358,7 +179,7 @@ class TestLogout:
             site.staff.logout_user(office_user)
         assert site.who() == ("alice@example.com", None)
 
-    def test_page_that_needs_the_other_login_is_where_it_leads(self, make_site: Callable[..., Site]) -> None:
+    def test_page_that_needs_the_other_login_is_where_it_leads(self, make_site: MakeSite) -> None:
         """It would be no way back in, so there is no need for a page of our own in between."""
         site = make_site(STAFF_CENTRALAUTH_AFTER_LOGOUT="/shop/", CENTRALAUTH_AFTER_LOGOUT="/shop/")
         site.both()
@@ -657,7 +478,7 @@ class TestTools:
         assert settings.count("SECRET_KEY ") == 1
 
 
-def test_policy_is_of_one(make_site: Callable[..., Site], emulator: Emulator, office: Emulator) -> None:
+def test_policy_is_of_one(make_site: MakeSite, emulator: Emulator, office: Emulator) -> None:
     site = make_site(STAFF_CENTRALAUTH_REQUIRE_VERIFIED=True)
     for service in (emulator, office):
         service.fail("userinfo", patch={"verified": False}, times=None)
