@@ -8,7 +8,7 @@ have in it stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from flask import session
 from .names import session_key
 from .session_encoding import Stored
 from .session_guard import SessionGuard
+from .session_logins import Held
 from .unavailable_session import require_store
 
 #: What the store says has ended lately, for all logins; compared, never read.
@@ -50,13 +51,17 @@ class LoginSession:
     """The logins of one `CentralAuth` object in the sessions of requests. The only user of its key.
 
     :param application: what logins made here are marked with.
+    :param record_key: returns the key of the record of a login id.
     """
 
-    def __init__(self, guard: SessionGuard, *, identifier: str, application: str) -> None:
+    def __init__(
+        self, guard: SessionGuard, *, identifier: str, application: str, record_key: Callable[[str], str]
+    ) -> None:
         self._guard = guard
         self._key = session_key(identifier)
         self._application = application
-        guard.logins[self._key] = self._is_own
+        self._record_key = record_key
+        guard.logins.read_with(self._key, self._held)
 
     def claimed_id(self) -> str | None:
         """Return the id of the login this request's session claims, unchecked."""
@@ -86,79 +91,86 @@ class LoginSession:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def begin(self, login: Login, record_key: str, *, former: str | None, same_user: bool) -> None:
+    def begin(self, login: Login, *, same_user: bool) -> None:
         """Put a login into the session, which gets a new id in the store at once.
 
         What an anonymous visitor had in the session stays; what another user had is gone.
 
-        :param record_key: lives as long as the session.
-        :param former: that of the login there was.
-        :param same_user: whether that one was the same person's.
+        :param same_user: whether the login there was is the same person's.
         :raises ServiceUnavailable: the store did not take it.
         """
-        others = self._others()
         if session.get(self._key) is not None and not same_user:
-            self._empty(others)
-        if former is not None:
-            self._guard.release(session, former)
+            self._empty(self._others())
         session[self._key] = {
             "app": self._application,
             **{name: getattr(login, name) for name in _FIELDS},
         }
-        self._guard.bind(session, record_key, until=login.until, alone=not others)
+        self._guard.bind(session)
         self._guard.regenerate(session)
 
-    def end(self, record_key: str | None) -> None:
+    def end(self) -> None:
         """Take the login and what belongs to its user out of the session, in the store at once.
 
-        What comes into the session afterwards has a new id.
+        What comes into the session afterwards has a new id. Where nobody is logged in here but
+        at another object, nothing happens.
 
         :raises ServiceUnavailable: the session may still be as it was.
         """
         others = self._others()
-        try:
-            if not others:
+        if not others:
+            try:
                 self._guard.discard(session)
-        finally:
+            finally:
+                self._empty(others)
+        elif session.get(self._key) is not None:
             self._empty(others)
-        if others:
-            self._go_on_without(record_key)
+            # Under a new id: a request that has read the session before must not write it back. And
+            # where another has been faster, the browser has a session without this login already.
+            self._guard.regenerate(session, insist=False)
 
     def empty(self) -> None:
         """Take the login and what belongs to its user out of the session of this request alone."""
         self._empty(self._others())
 
-    def take_back(self, record_key: str) -> None:
+    def take_back(self) -> None:
         """Take out a login that has begun in this request and must not count.
 
         :raises ServiceUnavailable: its session may live on; the browser does not learn its id.
         """
         others = self._others()
+        if others and not session.centralauth.overtaken:  # type: ignore[attr-defined]
+            # It has the only id that is still good for them, and nobody else knows it.
+            self._empty(others)
+            return
+        # Another tab may have been faster: the cookie may be good. And the store may fail now.
+        abandon(session)
         self._empty(others)
         if others:
-            self._go_on_without(record_key)
+            self._guard.give_up(session)
         else:
-            # Another tab may have been faster: the cookie may be good. And the store may fail now.
-            abandon(session)
             self._guard.discard(session)
 
     def _is_own(self, claimed: object) -> bool:
         return isinstance(claimed, dict) and claimed.get("app") == self._application
 
+    def _held(self, claimed: object) -> Held | None:
+        if not isinstance(claimed, dict) or not self._is_own(claimed):
+            return None
+        match claimed:
+            case {"login_id": str() as login_id, "until": None | int() | float() as until}:
+                return Held(until, self._record_key(login_id))
+        return None
+
     def _others(self) -> dict[str, Any]:
-        found = self._guard.logins_in(session)
-        found.pop(self._key, None)
-        return found
+        return {key: session[key] for key in self._guard.logins.in_(session) if key != self._key}
 
     def _empty(self, others: Mapping[str, Any]) -> None:
+        permanent = session.permanent
         self._guard.clear(session)
-        session.update(others)
-
-    def _go_on_without(self, record_key: str | None) -> None:
-        # Under a new id: a request that has read the session before must not write it back.
-        if record_key is not None:
-            self._guard.release(session, record_key)
-        self._guard.regenerate(session)
+        if others:
+            session.update(others)
+            session.permanent = permanent
+            self._guard.bind(session)
 
 
 _FIELDS: Final = ("login_id", "user_id", "token", "domain", "until", "generation", "started", "affirmed")

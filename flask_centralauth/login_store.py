@@ -50,7 +50,12 @@ class LoginStore:
         )
         # Two applications on one store or one host do not take each other's logins.
         self._application = hashlib.sha256(application.encode()).hexdigest()[:16]
-        self._sessions = LoginSession(guard, identifier=settings.identifier, application=self._application)
+        self._sessions = LoginSession(
+            guard,
+            identifier=settings.identifier,
+            application=self._application,
+            record_key=lambda login_id: self._key("login", login_id),
+        )
         self.claimed_id: Final = self._sessions.claimed_id
         self.current: Final = self._sessions.current
 
@@ -98,9 +103,7 @@ class LoginStore:
         key = self._record_key(login)
         if not self._engine.add(key, encode(record), self._ttl(login)):  # pragma: no cover - the key is new
             raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "the login record was not written")
-        self._sessions.begin(
-            login, key, former=None if previous is None else self._record_key(previous), same_user=same_user
-        )
+        self._sessions.begin(login, same_user=same_user)
         if previous is not None:
             # The new login stands: the session of the one before is gone.
             renewed = True
@@ -108,7 +111,9 @@ class LoginStore:
                 renewed = self._end_record(previous)
             if affirmed is not None and not renewed:
                 # A logout that came while it ran is final.
-                self._sessions.take_back(key)
+                with suppress(ServiceUnavailable):
+                    self._engine.delete(key)
+                self._sessions.take_back()
                 raise SessionError(ErrorCode.SESSION_INACTIVE, "the login ended while it was renewed")
         return login
 
@@ -161,7 +166,7 @@ class LoginStore:
         except ServiceUnavailable:
             self._sessions.empty()
             raise
-        self._sessions.end(None if login is None else self._record_key(login))
+        self._sessions.end()
         return ended
 
     def end_all(self, user_id: str) -> None:

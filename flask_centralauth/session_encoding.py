@@ -40,6 +40,8 @@ class Stored:
     removed: bool = False
     #: This request gave it a new id, and stored it under that.
     renewed: bool = False
+    #: When it did, the old id was dead already: another request had removed or renewed the session.
+    overtaken: bool = False
     #: Somebody else removed it: nothing of this request is kept, and the browser's cookie,
     #: which may be a newer session's by now, stays.
     outlived: bool = False

@@ -15,7 +15,6 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from .names import is_message_key
 from .session_choice import choose
 from .session_cookie import SessionCookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
+from .session_logins import PERMANENT_KEY, SessionLogins
 from .store_failures import log_failure
 from .unavailable_session import UnavailableSession
 
@@ -54,8 +54,7 @@ class SessionGuard(SessionInterface):
         self._encoding = SessionEncoding(inner.serializer)
         self._extended: dict[str, float] = {}
         self._lock = threading.Lock()
-        #: By session key, what says whether what is under it is a login of this application.
-        self.logins: dict[str, Callable[[object], bool]] = {}
+        self.logins: Final = SessionLogins()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -72,7 +71,7 @@ class SessionGuard(SessionInterface):
                 if value is not None and (session := self._open(sid, value)) is not None
             ]
             if len(opened) > 1:
-                opened, ended = choose(opened, lambda content: bool(self.logins_in(content)))
+                opened, ended = choose(opened, lambda content: bool(self.logins.in_(content)))
                 for session in ended:
                     self.discard(session)
         except ServiceUnavailable as failure:
@@ -87,8 +86,10 @@ class SessionGuard(SessionInterface):
             log.error("A session record could not be decoded; its visitor is signed out.")
             self._drop_corrupt(sid)
             return None
+        shortened = self.logins.may_be_several and self.logins.drop_over(content, stored)
         opened: Any = self.inner.session_class(content, sid=sid)
         opened.centralauth = stored
+        opened.modified = shortened
         return opened  # type: ignore[no-any-return]
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -106,9 +107,11 @@ class SessionGuard(SessionInterface):
                 # What just began is in the store under the new id, and the id the browser has is dead.
                 self._set_cookie(app, session, response)
 
-    def regenerate(self, session: Any) -> None:
+    def regenerate(self, session: Any, *, insist: bool = True) -> None:
         """Give a session a new id, in the store at once; the old id is dead.
 
+        :param insist: also when another request has removed it meanwhile, or given it another id.
+            Without, nothing of this request is kept then: the browser has a newer session.
         :raises ServiceUnavailable: the store did not take it; nothing of this request is kept.
         """
         stored: Stored = session.centralauth
@@ -118,34 +121,26 @@ class SessionGuard(SessionInterface):
             if session:
                 self._write(current_app, session)
             if before is not None:
-                self.engine.delete(self._key(before))
+                stored.overtaken = not self.engine.delete(self._key(before))
         except ServiceUnavailable:
             stored.outlived = True
             raise
         stored.renewed = True
+        if stored.overtaken and not insist:
+            self.give_up(session)
 
-    def logins_in(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the logins in a session by their keys, as far as its content tells."""
-        found = {key: content.get(key) for key in self.logins}
-        return {key: value for key, value in found.items() if self.logins[key](value)}
+    def give_up(self, session: Any) -> None:
+        """Remove a session that got its id in this request, and leave its logins and the cookie alone.
 
-    def bind(self, session: Any, companion: str, *, until: float | None, alone: bool = True) -> None:
-        """Let a session end at a time (epoch seconds), and a key live as long as it does.
-
-        :param alone: no other login is in the session; else it lives as long as the longest.
+        :raises ServiceUnavailable: it may still be there, under an id that nobody has.
         """
         stored: Stored = session.centralauth
-        if alone:
-            stored.until, stored.companions = until, (companion,)
-            return
-        limits = (stored.until, until)
-        stored.until = None if None in limits else max(limit for limit in limits if limit is not None)
-        stored.companions = (*stored.companions, companion)
+        stored.outlived = True
+        self.engine.delete(self._key(session.sid))
 
-    def release(self, session: Any, companion: str) -> None:
-        """Let a session go on without one of its keys."""
-        stored: Stored = session.centralauth
-        stored.companions = tuple(key for key in stored.companions if key != companion)
+    def bind(self, session: Any) -> None:
+        """Let a session live as long as the logins in it."""
+        self.logins.bind(session, session.centralauth)
 
     def clear(self, session: Any) -> None:
         """Empty a session; what comes into it is kept as long as in a new one."""
@@ -238,7 +233,7 @@ class SessionGuard(SessionInterface):
 
     def _seconds_left(self, app: Flask, session: Any) -> int:
         lifetime = app.permanent_session_lifetime.total_seconds()
-        if all(key == "_permanent" or is_message_key(key) for key in session):
+        if all(key == PERMANENT_KEY or is_message_key(key) for key in session):
             # Anybody can make logins fail: that must not fill the store for a month.
             lifetime = min(lifetime, self._message_lifetime)
         until: float | None = session.centralauth.until

@@ -20,6 +20,7 @@ from flask_centralauth import (
     login_store,
     recent,
     session_guard,
+    session_logins,
     user_cache,
     ways_back,
 )
@@ -65,6 +66,7 @@ class MovedClock:
             login_session,
             login_store,
             session_guard,
+            session_logins,
             ways_back,
         ):
             monkeypatch.setattr(module, "time", self)

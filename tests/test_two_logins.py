@@ -1,0 +1,322 @@
+"""Two logins in one session: whatever happens to one, the other stays, as long as it was to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from flask import session
+
+from flask_centralauth.emulator import Emulator
+from flask_centralauth.errors import ErrorCode, ServiceUnavailable
+
+from .browser_client import Browser
+from .browser_page import Page
+from .organizations_site import MakeSite, Site
+
+pytest_plugins = ("tests.organizations_fixtures",)
+
+BOTH = ("alice@example.com", "olga@office.example")
+#: Seconds after which the last answer of CentralAuth does not do any more, not even while it is slow.
+NO_LAST_ANSWER = 361
+TEN_MINUTES = {"expires_in": 600, "expires_at": None}
+
+
+@contextmanager
+def in_thread(work: Callable[[], Page]) -> Iterator[list[Page]]:
+    """Run something beside the block; what it got is in the list after the block."""
+    got: list[Page] = []
+    thread = threading.Thread(target=lambda: got.append(work()))
+    thread.start()
+    yield got
+    thread.join()
+
+
+class TestLateEnd:
+    """A login ends in a request that has read its session long before."""
+
+    @pytest.fixture
+    def late(self, site: Site, office: Emulator) -> Callable[[Callable[[], None]], Page]:
+        """Let staff's login end in a background request, and do something before it is answered."""
+
+        def run(meanwhile: Callable[[], None]) -> Page:
+            site.both()
+            site.clock.advance(NO_LAST_ANSWER)
+            held = office.fail("userinfo", error_code="sessionInactive", hang=True)
+            tab = site.office_tab.tab()
+            with in_thread(lambda: tab.fetch(f"{site.server.url}/office/")) as got:
+                held.wait()
+                meanwhile()
+                held.release()
+            return got[0]
+
+        return run
+
+    def test_keeps_a_login_that_began_meanwhile(
+        self, site: Site, late: Callable[[Callable[[], None]], Page]
+    ) -> None:
+        def as_bob() -> None:
+            site.shop_tab.user = "bob@example.com"
+            site.shop("/api/auth/login?return_to=/cart")
+
+        assert late(as_bob).status == 401
+        assert site.who() == ("bob@example.com", None)
+
+    def test_keeps_a_logout_that_came_meanwhile(
+        self, site: Site, late: Callable[[Callable[[], None]], Page]
+    ) -> None:
+        def sign_out() -> None:
+            tab = site.shop_tab.tab()
+            tab.get(f"{site.server.url}/cart")
+            tab.submit(f"{site.server.url}/api/auth/logout", follow=False)
+
+        assert late(sign_out).status == 401
+        assert site.who() == (None, None)
+        assert site.shop("/cart").json() is None
+
+    def test_of_many_requests_at_once_is_one(self, site: Site, office: Emulator) -> None:
+        """Whichever answer comes last, its cookie is of a session with the other login."""
+        site.both()
+        site.clock.advance(NO_LAST_ANSWER)
+        held = office.fail("userinfo", error_code="sessionInactive", hang=True, times=None)
+        tabs = [site.office_tab.tab() for _ in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            pages = pool.map(lambda tab: tab.fetch(f"{site.server.url}/office/"), tabs)
+            held.wait()
+            held.release()
+            assert {page.status for page in pages} == {401}
+        assert site.who() == ("alice@example.com", None)
+
+
+class TestLogoutWithoutLogin:
+    @pytest.mark.parametrize("how", ["form", "method"])
+    def test_takes_nothing_from_who_is_signed_in_at_the_other(self, site: Site, how: str) -> None:
+        site.shop()
+        before = site.session_id
+        if how == "form":
+            site.sign_out("/api/auth/staff")
+        else:
+            assert site.shop("/shop/leave-office").text == "alice@example.com None"
+        assert site.shop("/cart").json() == ["socks"]
+        assert site.session_id == before
+        assert site.who() == ("alice@example.com", None)
+
+
+class TestToken:
+    def test_that_is_over_leaves_the_other(self, site: Site, office: Emulator) -> None:
+        office.fail("verify", action="patch", patch=TEN_MINUTES)
+        site.both()
+        site.clock.advance(601)
+        assert site.who() == ("alice@example.com", None)
+        site.clock.advance(7200)
+        assert site.shop().text == "alice@example.com"
+
+    def test_that_is_over_is_not_remembered_longer(self, make_site: MakeSite, office: Emulator) -> None:
+        """The session stays in the store for the other's sake."""
+        site = make_site(STAFF_CENTRALAUTH_USER_TTL=3600)
+        office.fail("verify", action="patch", patch=TEN_MINUTES)
+        site.both()
+        site.clock.advance(599)
+        assert site.who() == BOTH
+        site.clock.advance(2)
+        # Others keep the process busy, and what it remembers up to date.
+        Browser(site.office_tab.emulator, user="alice@example.com").get(f"{site.server.url}/office/")
+        assert site.who() == ("alice@example.com", None)
+
+    def test_that_is_over_leaves_nothing_of_its_user(self, site: Site, office: Emulator) -> None:
+        office.fail("verify", action="patch", patch=TEN_MINUTES)
+        site.both()
+        assert site.shop("/cart").json() == ["socks"]
+        site.clock.advance(601)
+        assert site.shop("/cart").json() is None
+        assert site.who() == ("alice@example.com", None)
+
+    def test_that_is_over_again_and_again_leaves_nothing_behind(self, site: Site, office: Emulator) -> None:
+        site.shop()
+        for _ in range(3):
+            office.fail("verify", action="patch", patch=TEN_MINUTES)
+            site.office()
+            site.clock.advance(601)
+        site.office()
+        with opened(site) as content:
+            assert len(content.centralauth.companions) == 2
+
+    def test_of_the_first_login_does_not_end_the_second(self, site: Site, emulator: Emulator) -> None:
+        emulator.fail("verify", action="patch", patch=TEN_MINUTES)
+        site.both()
+        site.clock.advance(601)
+        assert site.who() == (None, "olga@office.example")
+
+    def test_of_the_login_that_stays_still_ends_its_session(self, site: Site, emulator: Emulator) -> None:
+        """The other one had no end, and is gone: the store need not keep the session any longer."""
+        emulator.fail("verify", action="patch", patch=TEN_MINUTES)
+        site.both()
+        site.sign_out("/api/auth/staff")
+        with opened(site) as content:
+            assert content.centralauth.until is not None
+
+
+@contextmanager
+def opened(site: Site) -> Iterator[Any]:
+    """The browser's session as the application opens it."""
+    with site.app.test_request_context(headers={"Cookie": site.session_id or ""}):
+        yield session._get_current_object()  # type: ignore[attr-defined]
+
+
+class TestUntilTheBrowserIsClosed:
+    @pytest.fixture
+    def site(self, make_site: MakeSite) -> Site:
+        site = make_site()
+
+        @site.app.get("/do-not-remember-me")
+        def forget() -> str:
+            session.permanent = False
+            return ""
+
+        return site
+
+    def test_stays_so_when_the_other_login_ends(self, site: Site) -> None:
+        site.both()
+        site.shop("/do-not-remember-me")
+        site.sign_out("/api/auth/staff")
+        cookie = site.shop_tab.cookies.get("session")
+        assert cookie is not None
+        assert cookie.expires is None
+
+
+class TestAffirmation:
+    def test_whose_login_ended_meanwhile_keeps_what_began_since(self, site: Site, office: Emulator) -> None:
+        """The logout won; the late callback has nothing to say of the session there is now."""
+        an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+        office.fail("userinfo", patch={"affirmationDate": an_hour_ago.isoformat()})
+        site.both()
+        reached, go_on = threading.Event(), threading.Event()
+
+        @site.staff.on_login
+        def hold(_user: object) -> None:
+            reached.set()
+            assert go_on.wait(10)
+
+        with in_thread(lambda: site.office_tab.tab().get(f"{site.server.url}/vault", follow=True)) as got:
+            assert reached.wait(10)
+            site.app.extensions["staff_centralauth"].login_hooks.clear()
+            site.sign_out("/api/auth/staff")
+            site.shop_tab.user = "bob@example.com"
+            site.shop("/api/auth/login")
+            go_on.set()
+        assert got[0].text == "olga@office.example", "signed in anew"
+        assert site.who() == ("bob@example.com", "olga@office.example")
+
+
+class TestTabs:
+    """The browser opens yesterday's tabs, all at once."""
+
+    def test_that_sign_in_at_once_are_all_in_after_one_more_visit(self, site: Site) -> None:
+        barrier = threading.Barrier(2)
+
+        def meet(_user: object) -> None:
+            barrier.wait(10)
+
+        site.customers.on_login(meet)
+        site.staff.on_login(meet)
+        tabs = [(site.shop_tab.tab(), "/shop/"), (site.office_tab.tab(), "/office/")]
+        with ThreadPoolExecutor(2) as pool:
+            for page in pool.map(lambda tab: tab[0].get(f"{site.server.url}{tab[1]}", follow=True), tabs):
+                assert page.status == 200, page.text
+                for hooks in (site.customers, site.staff):
+                    hooks._login_hooks.clear()
+        assert (site.shop().text, site.office().text) == BOTH
+        assert site.who() == BOTH
+
+    def test_login_at_one_and_logout_at_the_other_at_once(self, site: Site) -> None:
+        site.office()
+        reached, go_on = threading.Event(), threading.Event()
+
+        @site.customers.on_login
+        def hold(_user: object) -> None:
+            reached.set()
+            assert go_on.wait(10)
+
+        with in_thread(lambda: site.shop_tab.tab().get(f"{site.server.url}/shop/")) as got:
+            assert reached.wait(10)
+            site.sign_out("/api/auth/staff")
+            go_on.set()
+        assert got[0].text == "alice@example.com"
+        assert site.who() == ("alice@example.com", None)
+
+
+class TestStoreFails:
+    """Whatever operation of the store fails while one login ends or begins, the other is in afterwards."""
+
+    @pytest.mark.parametrize("operation", ["get_many", "put", "delete", "replace"])
+    def test_while_one_ends(self, site: Site, operation: str) -> None:
+        def sign_out() -> None:
+            tab = site.office_tab.tab()
+            tab.get(f"{site.server.url}/cart")
+            tab.submit(f"{site.server.url}/api/auth/staff/logout", follow=False)
+
+        self.try_each(site, operation, sign_out)
+
+    @pytest.mark.parametrize("operation", ["get_many", "put", "delete", "add", "replace"])
+    def test_while_one_begins(self, site: Site, office: Emulator, operation: str) -> None:
+        site.both()
+        # Asked for before the store fails, one per try.
+        logins = [
+            office.authorize(
+                site.office_tab.get(f"{site.server.url}/api/auth/staff/login", follow=False).last.location
+                or "",
+                user="olga@office.example",
+                user_agent=site.office_tab.user_agent,
+            )
+            for _ in range(6)
+        ]
+        self.try_each(site, operation, lambda: site.office_tab.get(logins.pop(), follow=False))
+
+    def try_each(self, site: Site, operation: str, work: Callable[[], object]) -> None:
+        """Let the first call of an operation fail, then the second, and so on to the last."""
+        engine = site.app.session_interface.engine  # type: ignore[attr-defined]
+        for failing in range(1, 7):
+            site.both()
+            with failing_at(engine, operation, failing) as calls:
+                work()
+            if len(calls) < failing:
+                break
+            assert site.who()[0] == "alice@example.com", f"call {failing} of {operation}"
+        assert failing > 1, "never called"
+
+
+@contextmanager
+def failing_at(engine: Any, operation: str, number: int) -> Iterator[list[None]]:
+    """Let one call of an operation of the store fail; how many there were, is the length of the list."""
+    real: Callable[..., Any] = getattr(engine, operation)
+    calls: list[None] = []
+
+    def fails(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) == number:
+            raise ServiceUnavailable(ErrorCode.STORE_UNAVAILABLE, "ordered by the test")
+        return real(*arguments)
+
+    setattr(engine, operation, fails)
+    try:
+        yield calls
+    finally:
+        delattr(engine, operation)
+
+
+def test_session_copied_between_keys_is_nobodys(site: Site) -> None:
+    @site.app.get("/copy")
+    def copy() -> str:
+        session["_centralauth"] = session["_centralauth.staff"]
+        return ""
+
+    site.office()
+    site.shop("/copy")
+    assert site.who() == (None, "olga@office.example")
+    thief = Browser(None, user=None)
+    assert thief.fetch(f"{site.server.url}/shop/", headers={"Cookie": site.session_id or ""}).status == 401
