@@ -33,8 +33,8 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("CentralAuth", "client replies client_secrets deadline background single_flight thread_pool"),
     (
         "The store",
-        "login_store login_session login_record mail_logins session_guard session_logins session_choice session_cookie "
-        "session_encoding unavailable_session engines store_failures engine_choice",
+        "login_store login_session login_record mail_logins session_guard session_logins session_choice "
+        "session_cookie session_encoding unavailable_session engines store_failures engine_choice",
     ),
     (
         "Settings and started logins",
