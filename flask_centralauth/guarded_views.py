@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,8 +17,8 @@ from .names import spelled_for
 from .setting_checks import did_you_mean
 from .state import State, in_force, is_auth_route, state_of
 
-#: Set by ``auth_required`` on what it returns: whose users it lets in, see `names`. And on the
-#: plain function inside it.
+#: Set by ``auth_required`` on what it returns: whose users it lets in, see `names`, and those of the
+#: guards inside it. And on every function inside it: the guards around.
 GUARDED: Final = "__centralauth_guarded__"
 INSIDE_GUARD: Final = "__centralauth_inside_guard__"
 #: Set by ``public``.
@@ -39,15 +39,15 @@ def needs_login(state: State, path: str) -> bool:
     scopes = [None, *(".".join(blueprints[:depth]) for depth in range(1, len(blueprints) + 1))]
     checks = [check for scope in scopes for check in current_app.before_request_funcs.get(scope, ())]
     guards = [current_app.view_functions.get(endpoint), *checks]
-    if any(_asks(state, guard, GUARDED) for guard in guards):
+    if any(_asks(state, getattr(guard, GUARDED, ())) for guard in guards):
         return True
-    return any(_asks(state, check, PROTECTS) for check in checks) and not is_exempt(endpoint)
+    asked = [getattr(check, PROTECTS) for check in checks if hasattr(check, PROTECTS)]
+    return _asks(state, asked) and not is_exempt(endpoint)
 
 
-def _asks(state: State, guard: object, mark: str) -> bool:
-    """Say whether a function is a guard that asks this `CentralAuth` object."""
-    identifier: str | None = getattr(guard, mark, None)
-    return identifier is not None and state_of(current_app, identifier) is state
+def _asks(state: State, identifiers: Iterable[str]) -> bool:
+    """Say whether one of the `CentralAuth` objects that are asked is this one."""
+    return any(state_of(current_app, identifier) is state for identifier in identifiers)
 
 
 def _endpoint_at(path: str, *, redirects: int = 1) -> str | None:
@@ -81,29 +81,42 @@ def is_exempt(endpoint: str) -> bool:
     return bool(getattr(view, PUBLIC, False) or getattr(view_class, PUBLIC, False))
 
 
-def mark_inside_guard(view: Callable[..., Any] | None) -> None:
-    """Note that a function has a guard around it, and every function it wraps itself.
+def mark_guard(guard: Callable[..., Any], view: Callable[..., Any], identifier: str) -> None:
+    """Note whose users a guard lets in, and that it is around a function and what that one wraps.
 
-    Whichever of them a route serves, the guard is not asked.
+    Where a route serves one of these, the guard is not asked.
     """
-    while view is not None:
+    setattr(guard, GUARDED, (identifier, *getattr(view, GUARDED, ())))
+    # What is noted of the view itself, `functools.wraps` has copied.
+    vars(guard).pop(INSIDE_GUARD, None)
+    for inside in _unwrapped(view):
         with suppress(AttributeError):
-            setattr(view, INSIDE_GUARD, True)
-        view = getattr(view, "__wrapped__", None)
+            setattr(inside, INSIDE_GUARD, (*getattr(inside, INSIDE_GUARD, ()), guard))
+
+
+def _unwrapped(function: object) -> Iterator[object]:
+    """Yield a function and, one in the other, those it was made of."""
+    while function is not None:
+        yield function
+        function = getattr(function, "__wrapped__", None)
 
 
 def find_open_views(app: Flask) -> list[str]:
     """Return the endpoints, and ``before_request`` functions, whose guard stands above the route.
 
-    There the plain function was registered and the guard is never asked.
+    There the function inside was registered and the guard is never asked. One that has a guard
+    of its own below is right where the other is served elsewhere: pages of one function.
     """
     registered: list[tuple[str, Any]] = list(app.view_functions.items())
     for checks in app.before_request_funcs.values():
         registered += [(getattr(check, "__name__", repr(check)), check) for check in checks]
+    # By identity: a view may be an object that is compared, or cannot be hashed.
+    served = {id(inside) for _name, function in registered for inside in _unwrapped(function)}
     return [
         name
         for name, function in registered
-        if getattr(function, INSIDE_GUARD, False) and not hasattr(function, GUARDED)
+        if (around := getattr(function, INSIDE_GUARD, ()))
+        and not (hasattr(function, GUARDED) and any(id(guard) in served for guard in around))
     ]
 
 
@@ -137,6 +150,6 @@ def refuse_open_views() -> None:
     open_views = find_open_views(current_app)
     if open_views:
         raise RuntimeError(
-            f"@auth_required stands above @app.route for {', '.join(open_views)}, so the view is open. "
+            f"@auth_required stands above @app.route for {', '.join(open_views)}, so it guards nothing. "
             "Put @auth_required directly above the function, below the route (or before_request)."
         )

@@ -15,7 +15,7 @@ from flask import Blueprint, Flask, Response, after_this_request, current_app, r
 
 from .affirmation import is_affirmed
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
-from .guarded_views import GUARDED, PROTECTS, PUBLIC, is_exempt, mark_inside_guard
+from .guarded_views import PROTECTS, PUBLIC, is_exempt, mark_guard
 from .identity import identity
 from .known_logins import Identity
 from .names import UNNAMED
@@ -89,8 +89,7 @@ def guard_of(
                     return _answer_preflight()
             return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
 
-        setattr(guarded, GUARDED, identifier)
-        mark_inside_guard(view)
+        mark_guard(guarded, view, identifier)
         return guarded
 
     return decorate

@@ -368,7 +368,9 @@ def test_the_wrong_order_is_an_error_and_never_serves_the_page(bare: Bare, path:
 
     app.add_url_rule("/", "home", lambda: "home")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=r"stands above @app.route for left_open, so the view is open"):
+        with pytest.raises(
+            RuntimeError, match=r"stands above @app.route for left_open, so it guards nothing"
+        ):
             app.test_client().get(path)
 
 
