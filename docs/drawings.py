@@ -23,7 +23,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
         "What a person or program sees",
         "error_pages ways_back pages notices embedding route_headers",
     ),
-    ("Who may see a page", "guards affirmation guarded_views proxies proxy_check"),
+    ("Who may see a page", "guards private_pages affirmation guarded_views proxies proxy_check"),
     ("Who makes this request", "identity incidents"),
     ("The parts of one application", "state"),
     (

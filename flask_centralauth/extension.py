@@ -24,6 +24,7 @@ from .login_store import LoginStore
 from .login_words import words_of_call
 from .mail_logins import MailLogins
 from .names import UNNAMED, identifier_of
+from .private_pages import PRIVATE, insist_on_privacy
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .proxies import current_user, serialize_users, user_of
 from .proxy_check import ProxyWatch, refuse_foreign_prefix
@@ -33,7 +34,7 @@ from .setting_checks import OptionalWords
 from .shared_states import SharedStates
 from .sign_in import begin_login
 from .sign_out import sign_out
-from .state import Application, LoginHook, State, about, state_of
+from .state import IN_FORCE, Application, LoginHook, State, about, state_of
 from .user import User
 from .user_cache import Counters
 from .views import create_blueprint
@@ -244,7 +245,7 @@ def _set_up(app: Flask, settings: Settings) -> Application:
     # An application may have registered a handler of its own before.
     app.error_handler_spec[None][None].setdefault(CentralAuthError, handle_error)
     app.context_processor(lambda: {"current_user": current_user})
-    app.before_request(_request_checks(application))
+    app.before_request(_request_checks(app, application))
     # Flask runs these in reverse: the first of the list has the last word.
     app.after_request_funcs.setdefault(None, []).insert(0, _last_word)
     serialize_users(app)
@@ -252,7 +253,7 @@ def _set_up(app: Flask, settings: Settings) -> Application:
     return application
 
 
-def _request_checks(application: Application) -> Callable[[], None]:
+def _request_checks(app: Flask, application: Application) -> Callable[[], None]:
     """Return what looks for mistakes that only show while serving; soon it looks at the prefix alone.
 
     A proxy shows itself in the first requests. Later only our own routes look for one.
@@ -262,8 +263,11 @@ def _request_checks(application: Application) -> Callable[[], None]:
 
     def check() -> None:
         nonlocal left, checked
-        if request.root_path:
+        application.guard.insist_on(app)
+        current = request._get_current_object()  # type: ignore[attr-defined]
+        if current.root_path:
             refuse_foreign_prefix()
+        current.__dict__[IN_FORCE] = app.extensions[UNNAMED]
         if not left:
             return
         if not checked:
@@ -279,7 +283,10 @@ def _request_checks(application: Application) -> Callable[[], None]:
 
 
 def _last_word(response: Response) -> Response:
-    record_rest(response)
+    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    if PRIVATE in kept:
+        insist_on_privacy(response, undecided=kept[PRIVATE])
+    record_rest(kept, response)
     return insist_on_headers(response)
 
 

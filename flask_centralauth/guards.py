@@ -11,15 +11,15 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, overload
 
-from flask import Blueprint, Flask, Response, after_this_request, current_app, request
+from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, request
 
 from .affirmation import is_affirmed
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import PROTECTS, PUBLIC, is_exempt, mark_guard
-from .identity import identity
-from .known_logins import Identity
+from .identity import identity, resolve
 from .names import UNNAMED
-from .state import put_in_force
+from .private_pages import PRIVATE, WITHOUT_HEADERS, keep_private, respect_view
+from .state import IN_FORCE, State, put_in_force
 from .user import User
 
 P = ParamSpec("P")
@@ -77,17 +77,22 @@ def guard_of(
 
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
-            put_in_force(identifier)
-            if is_plain and _is_logged_in(identity()):
-                after_this_request(mark_private)
-            else:
-                try:
-                    require_user(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
-                except CentralAuthError:
-                    if request.method != "OPTIONS":
-                        raise
-                    return _answer_preflight()
-            return current_app.ensure_sync(view)(*args, **options) if is_async else view(*args, **options)
+            # Every view of a guarded page pays this: no call that can be spared.
+            current: Request = request._get_current_object()  # type: ignore[attr-defined]
+            kept = current.__dict__
+            state: State | None = kept.get(IN_FORCE)
+            if state is None or state.identifier != identifier:
+                state = put_in_force(identifier)
+            served = current_app.ensure_sync(view) if is_async else view
+            who = kept.get(state.identity_key) or resolve(state, current) if is_plain else None
+            if who is not None and who.problem is None and type(who.user) is User:
+                kept[PRIVATE] = True
+                answer = served(*args, **options)
+                if type(answer) not in WITHOUT_HEADERS:
+                    after_this_request(respect_view)
+                return answer
+            preflight = _refuse(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
+            return served(*args, **options) if preflight is None else preflight
 
         mark_guard(guarded, view, identifier)
         return guarded
@@ -114,10 +119,7 @@ def protect(target: Flask | Blueprint, identifier: str = UNNAMED) -> None:
         if endpoint is None or is_exempt(endpoint):
             return None
         put_in_force(identifier)
-        if request.method == "OPTIONS" and not _is_logged_in(identity()):
-            return _answer_preflight()
-        require_user()
-        return None
+        return _refuse()
 
     setattr(check, PROTECTS, identifier)
     target.before_request(check)
@@ -127,7 +129,7 @@ def require_user(
     *, affirmed_within: float | timedelta | None = None, verified: bool = False, fresh: bool = False
 ) -> User:
     """Return the logged-in user of the request, or raise what an outsider gets."""
-    after_this_request(mark_private)
+    keep_private()
     fresh = fresh or affirmed_within is not None
     who = identity(fresh=fresh)
     if who.problem is not None:
@@ -144,25 +146,16 @@ def require_user(
     return user
 
 
-def _answer_preflight() -> Response:
-    """Return Flask's own answer to OPTIONS: a CORS preflight carries no cookies.
+def _refuse(**needed: Any) -> Response | None:
+    """Raise what an outsider gets, or return Flask's own answer to a guest's OPTIONS.
 
-    Not the view's, which may have named OPTIONS among its methods and would show everybody
-    what it shows (attack: guard that fails open).
+    A CORS preflight carries no cookies. Not the view's answer, which may have named OPTIONS among
+    its methods and would show everybody what it shows (attack: guard that fails open).
     """
-    return current_app.make_default_options_response()
-
-
-def _is_logged_in(who: Identity) -> bool:
-    return who.problem is None and isinstance(who.user, User)
-
-
-def mark_private(response: Response) -> Response:
-    """Keep a page that only its user may see out of every cache, unless the view decided."""
-    for name, _value in response.headers:
-        if name.lower() == "cache-control":
-            response.vary.update(("Cookie", "Authorization"))
-            break
-    else:
-        response.headers.add("Cache-Control", "no-store")
-    return response
+    try:
+        require_user(**needed)
+    except CentralAuthError:
+        if request.method != "OPTIONS":
+            raise
+        return current_app.make_default_options_response()
+    return None

@@ -8,7 +8,7 @@ from flask import Request, Response, after_this_request, current_app, request
 
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .incidents import explain, record_unanswered, record_unchecked
-from .known_logins import Identity
+from .known_logins import Identity, Seen
 from .login_session import Login
 from .negotiation import has_bearer
 from .redirects import origin_of
@@ -39,8 +39,25 @@ def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
     kept = current.__dict__
     known: Identity | None = kept.get(state.identity_key)
     if known is None or (fresh and known.outdated):
-        known = kept[state.identity_key] = _resolve(state, current, fresh)
+        known = resolve(state, current, fresh=fresh)
     return known
+
+
+def resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
+    """Find out who makes a request, and keep it for the rest of it. Asks `state` as the one in force."""
+    found: Identity | None = None
+    environ = current.environ
+    if "HTTP_AUTHORIZATION" in environ and has_bearer(current):
+        found = _by_token(state, current)
+    else:
+        address, user_agent = current.remote_addr, environ.get("HTTP_USER_AGENT")
+        login_id = state.logins.claimed_id()
+        if login_id is not None:
+            found = state.users.recall(login_id, address, user_agent, fresh)
+        if found is None:
+            found = _by_session(state, (address, user_agent), fresh)
+    current.__dict__[state.identity_key] = found
+    return found
 
 
 def set_identity(state: State, new: Identity) -> None:
@@ -53,15 +70,7 @@ def visitor() -> Visitor:
     return visitor_of(request.remote_addr, request.headers.get("User-Agent"))
 
 
-def _resolve(state: State, current: Request, fresh: bool) -> Identity:
-    if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):
-        return _by_token(state, current)
-    seen = (current.remote_addr, current.environ.get("HTTP_USER_AGENT"))
-    login_id = state.logins.claimed_id()
-    if login_id is not None:
-        known = state.users.recall(login_id, seen, fresh)
-        if known is not None:
-            return known
+def _by_session(state: State, seen: Seen, fresh: bool) -> Identity:
     login = None
     try:
         login = state.logins.current()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import SecurityError
@@ -101,13 +102,14 @@ def record_unchecked(problem: CentralAuthError) -> None:
     _request().__dict__.setdefault(_UNCHECKED, problem)
 
 
-def record_rest(response: Response) -> None:
+def record_rest(kept: Mapping[str, Any], response: Response) -> None:
     """Record what was left to the end of the request.
+
+    :param kept: what the request object keeps.
 
     Not by ``after_this_request``: an ``after_request`` function of the application may be
     the first to ask who is logged in, and then that would be too late.
     """
-    kept = _request().__dict__
     for error in kept.get(_UNANSWERED, ()):
         if "status" not in error.facts:
             with about(state_about(error)):

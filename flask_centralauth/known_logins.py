@@ -99,21 +99,26 @@ class KnownLogins:
         #: Counted without a lock: under many threads they may be a few short.
         self.hits = self.stale_served = 0
 
-    def recall(self, login_id: str, seen: Seen, fresh: bool = False) -> Identity | None:
+    def recall(
+        self, login_id: str, address: str | None, user_agent: str | None, fresh: bool = False
+    ) -> Identity | None:
         """Return what is known of a login when nobody has to be asked about it.
 
-        This is what every page view pays, so it builds nothing.
+        This is what every page view pays, so it builds nothing and calls nothing it can do itself.
+
+        :param address: of the request, as it came; ``user_agent`` likewise.
         """
         known = self._known.get(login_id)
-        now = time.monotonic()
+        if known is None or known.seen is None:
+            return None
+        now, seen = time.monotonic(), known.seen
         if (
-            known is None
-            or known.seen != seen
+            seen[0] != address
+            or seen[1] != user_agent
             or now - self._news_read >= VERSION_SECONDS
             or (known.news is not self._news and not self._is_unconcerned(known))
         ):
             return None
-        # Nearly always; a call less.
         answer = known.identity if now < known.fresh_until else known.answer(now, fresh=fresh)
         if answer is not None:
             self.hits += 1

@@ -56,19 +56,30 @@ class SessionCookie:
         value = _signer(app).sign(sid).decode() if self._interface.use_signer else sid
         name = self._interface.get_cookie_name(app)
         response.set_cookie(name, value, expires=expires, **self._attributes(app))
-        response.vary.add("Cookie")
+        vary_by_cookie(response)
 
     def delete(self, app: Flask, response: Response) -> None:
         """Let the browser forget the session id."""
         # With the attributes it was set with: browsers ignore the removal otherwise.
         response.delete_cookie(self._interface.get_cookie_name(app), **self._attributes(app))
-        response.vary.add("Cookie")
+        vary_by_cookie(response)
 
     def _attributes(self, app: Flask) -> dict[str, Any]:
         return {
             name: getattr(self._interface, f"get_cookie_{name}")(app)
             for name in ("domain", "path", "secure", "httponly", "samesite", "partitioned")
         }
+
+
+def vary_by_cookie(response: Response) -> None:
+    """Say that an answer is of this cookie."""
+    headers = response.headers
+    for name, _value in headers:
+        if name.lower() == "vary":
+            response.vary.add("Cookie")
+            return
+    # Reading and writing a set costs every page that has a session more than finding that there is none.
+    headers.add("Vary", "Cookie")
 
 
 def _signer(app: Flask) -> Signer:

@@ -27,7 +27,7 @@ from .engines import EmbeddedEngine, Engine
 from .errors import ServiceUnavailable
 from .names import is_message_key
 from .session_choice import choose
-from .session_cookie import SessionCookie
+from .session_cookie import SessionCookie, vary_by_cookie
 from .session_encoding import CorruptSessionError, SessionEncoding, Stored
 from .session_logins import PERMANENT_KEY, SessionLogins
 from .store_failures import log_failure
@@ -58,6 +58,14 @@ class SessionGuard(SessionInterface):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def insist_on(self, app: Flask) -> None:
+        """Raise when an application has other sessions by now."""
+        if app.session_interface is not self:
+            raise RuntimeError(
+                "The session interface was replaced after CentralAuth was set up, probably by Session(app). "
+                "Call Session(app) first, then CentralAuth(app) or init_app(app)."
+            )
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
         sids = self._cookie.read(app, request)
@@ -98,7 +106,7 @@ class SessionGuard(SessionInterface):
                 log_failure("A page was served without its session", session.failure)
             return
         if session.accessed:
-            response.vary.add("Cookie")
+            vary_by_cookie(response)
         try:
             self._save(app, session, response)
         except ServiceUnavailable as failure:
@@ -278,13 +286,4 @@ def guard_session(app: Flask, settings: Settings) -> SessionGuard:
             interface, engine_of(interface), app.import_name, message_lifetime=settings.login_lifetime
         )
     app.session_interface = guard
-    app.before_request(lambda: _refuse_unguarded(app, guard))
     return guard
-
-
-def _refuse_unguarded(app: Flask, guard: SessionGuard) -> None:
-    if app.session_interface is not guard:
-        raise RuntimeError(
-            "The session interface was replaced after CentralAuth was set up, probably by Session(app). "
-            "Call Session(app) first, then CentralAuth(app) or init_app(app)."
-        )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .session_guard import SessionGuard
 
 # On the request object, as who makes the request is.
-_IN_FORCE: Final = "_centralauth_in_force"
+IN_FORCE: Final = "_centralauth_in_force"
 
 LoginHook = Callable[[User], Any]
 
@@ -197,18 +197,18 @@ def in_force() -> State:
     if not has_request_context():
         return state_of(_application())
     kept = _kept()
-    state: State | None = kept.get(_IN_FORCE)
+    state: State | None = kept.get(IN_FORCE)
     if state is None:
-        state = kept[_IN_FORCE] = state_of(_application())
+        state = kept[IN_FORCE] = state_of(_application())
     return state
 
 
 def put_in_force(identifier: str) -> State:
     """Let the rest of the request be about one `CentralAuth` object, and return its state."""
     kept = _kept()
-    state: State | None = kept.get(_IN_FORCE)
+    state: State | None = kept.get(IN_FORCE)
     if state is None or state.identifier != identifier:
-        state = kept[_IN_FORCE] = state_of(_application(), identifier)
+        state = kept[IN_FORCE] = state_of(_application(), identifier)
     return state
 
 
@@ -223,14 +223,14 @@ def about(state: State) -> Iterator[None]:
         return
     kept = _kept()
     before = in_force()
-    kept[_IN_FORCE] = state
+    kept[IN_FORCE] = state
     try:
         yield
     except CentralAuthError as error:
         error.identifier = error.identifier or state.identifier
         raise
     finally:
-        kept[_IN_FORCE] = before
+        kept[IN_FORCE] = before
 
 
 def state_about(error: CentralAuthError) -> State:

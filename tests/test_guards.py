@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Blueprint, Flask, Response, flash, get_flashed_messages, jsonify, session
+from flask import Blueprint, Flask, Response, abort, flash, get_flashed_messages, jsonify, session
 from flask.views import MethodView, View
 
 from flask_centralauth import CentralAuth, SessionError, auth_required, current_user, public
@@ -601,6 +601,56 @@ def test_protected_pages_are_not_stored_unless_the_view_decides(
     assert "Cookie" in own_answer.headers["Vary"]
     assert "Cache-Control" not in browser.get(f"{server.url}/open").headers
     assert browser.fetch("/broken").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("guard", ["auth_required", "auth_required with arguments", "protect"])
+@pytest.mark.parametrize(
+    ("path", "found", "expected"),
+    [
+        ("/text", "public, max-age=60", "no-store"),
+        ("/json", "public, max-age=60", "no-store"),
+        ("/page", "public, max-age=60", "no-store"),
+        ("/missing", "public, max-age=60", "no-store"),
+        ("/text", "private, max-age=60", "private, max-age=60"),
+        ("/own", None, "public, max-age=5"),
+        ("/tuple", None, "public, max-age=5"),
+    ],
+)
+def test_what_an_application_says_of_all_its_pages_is_not_said_of_private_ones(
+    bare: Bare,
+    live_server: RunServer,
+    browser: Browser,
+    guard: str,
+    path: str,
+    found: str | None,
+    expected: str,
+) -> None:
+    """A shared cache would hand out somebody's page; only its own view may say so."""
+    app, centralauth = bare()
+    chosen = auth_required(fresh=True) if guard == "auth_required with arguments" else auth_required
+    if guard == "protect":
+        centralauth.protect(app)
+    views: dict[str, Callable[[], Any]] = {
+        "/text": lambda: "private",
+        "/json": lambda: {"private": True},
+        "/page": lambda: Response("private"),
+        "/missing": lambda: abort(404),
+        "/own": lambda: Response("shared", headers={"Cache-Control": "public, max-age=5"}),
+        "/tuple": lambda: ("shared", 200, {"Cache-Control": "public, max-age=5"}),
+    }
+    for address, view in views.items():
+        app.add_url_rule(address, address, view if guard == "protect" else chosen(view))
+
+    @app.after_request
+    def cache_everything(response: Response) -> Response:
+        if found is None:
+            response.headers.setdefault("Cache-Control", "public, max-age=60")
+        else:
+            response.headers["Cache-Control"] = found
+        return response
+
+    answer = browser.get(f"{live_server(app).url}{path}")
+    assert answer.headers.getlist("Cache-Control") == [expected]
 
 
 # Cookie headers that break parsers.

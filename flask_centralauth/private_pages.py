@@ -1,0 +1,44 @@
+"""Pages that only their user may see stay out of every cache, unless the view says otherwise.
+
+Source: RFC 9111 §3.5 (storing answers to authenticated requests), §5.2.2.5 (``no-store``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, after_this_request, request
+
+# On the request object: whether the view has not said how long its answer may be kept.
+PRIVATE: Final = "_centralauth_private"
+#: What a view returns that has no headers. Flask asks of every function that is to see an
+#: answer whether it is async, which costs as much as finding out who is logged in.
+WITHOUT_HEADERS: Final = frozenset({str, bytes, dict, list})
+
+_OWN_PAGES: Final = ("no-store", "private")
+
+
+def keep_private() -> None:
+    """Keep the answer to the current request out of caches, unless its view decides."""
+    request._get_current_object().__dict__[PRIVATE] = True  # type: ignore[attr-defined]
+    after_this_request(respect_view)
+
+
+def respect_view(response: Response) -> Response:
+    """Note whether the view has decided. Runs before the application's ``after_request`` functions."""
+    if "Cache-Control" in response.headers:
+        request._get_current_object().__dict__[PRIVATE] = False  # type: ignore[attr-defined]
+    return response
+
+
+def insist_on_privacy(response: Response, *, undecided: bool) -> None:
+    """Put the header on a page that only its user may see, whatever ``after_request`` functions did."""
+    headers = response.headers
+    for name, value in headers:
+        if name.lower() == "cache-control":
+            if undecided and not any(word in value.lower() for word in _OWN_PAGES):
+                headers["Cache-Control"] = "no-store"
+            else:
+                response.vary.update(("Cookie", "Authorization"))
+            return
+    headers.add("Cache-Control", "no-store")
