@@ -128,6 +128,8 @@ class SessionGuard(SessionInterface):
         try:
             if session:
                 self._write(current_app, session)
+                # What is put into it from now on is written at the end of the request.
+                session.modified = False
             if before is not None:
                 stored.overtaken = not self.engine.delete(self._key(before))
         except ServiceUnavailable:
@@ -187,6 +189,8 @@ class SessionGuard(SessionInterface):
                 self._set_cookie(app, session, response)
             else:
                 log.info("A session that ended while a request ran was not written back.")
+        elif stored.renewed:
+            self._set_cookie(app, session, response)
         elif session.accessed and self._is_due(app, stored):
             self._extend(app, session, response)
 
@@ -203,6 +207,7 @@ class SessionGuard(SessionInterface):
         ends_anyway = stored.until is not None and stored.until <= time.time() + seconds + 1
         stored.due = None if ends_anyway else time.time() + _step(app)
         key, value = self._key(session.sid), self._encoding.encode(session, stored)
+        stored.value = value
         if stored.sid is not None:
             return self.engine.replace(key, value, seconds)
         self.engine.put(key, value, seconds)

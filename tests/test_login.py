@@ -329,7 +329,8 @@ def test_an_applications_own_headers_do_not_break_logins(
     for hop in (page.hops[1], page.hops[3]):
         _check_headers(hop)
         assert hop.headers["X-Own"] == "yes"
-    assert page.headers["Cache-Control"] == "public, max-age=600", "its own pages are its own"
+    assert page.headers["Cache-Control"] == "no-store", "nor a page that only one person may see"
+    assert browser.get(f"{server.url}/nowhere").headers["Cache-Control"] == "public, max-age=600"
 
 
 # The address of the callback.

@@ -20,9 +20,10 @@ from flask_centralauth import (
     session_guard,
 )
 from flask_centralauth.emulator import Emulator
+from flask_centralauth.signals import user_logged_in
 
 from .browser_client import Browser
-from .conftest import RunServer
+from .conftest import MakeApp, RunServer
 from .session_site import bare_app
 
 
@@ -276,3 +277,37 @@ def test_extension_of_a_short_life(emulator: Emulator, tmp_path: Path) -> None:
         extended += "Set-Cookie" in answer.headers
         time.sleep(0.02)  # the life of a session is real time
     assert 2 <= extended <= 25
+
+
+@pytest.mark.parametrize(("path", "writes"), [("/nothing", 1), ("/add", 2)])
+def test_a_login_writes_its_session_once(
+    make_app: MakeApp,
+    live_server: RunServer,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    writes: int,
+) -> None:
+    """And once more only when somebody puts something into it afterwards."""
+    app = make_app()
+
+    @user_logged_in.connect_via(app)
+    def listen(_sender: object, **_said: Any) -> None:
+        if path == "/add":
+            session["basket"] = ["apple"]
+
+    guard: Any = app.session_interface
+    written: list[str] = []
+    for name in ("put", "replace"):
+        operation = getattr(guard.engine, name)
+
+        def counted(key: str, *args: Any, operation: Any = operation) -> Any:
+            written.extend([key] if key.startswith(guard.inner.key_prefix) else [])
+            return operation(key, *args)
+
+        monkeypatch.setattr(guard.engine, name, counted)
+    server = live_server(app)
+    assert browser.get(f"{server.url}/private").text == "alice@example.com"
+    assert len(written) == writes
+    assert browser.get(f"{server.url}/private").text == "alice@example.com"
+    assert len(written) == writes
