@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -78,9 +79,15 @@ class Attempt:
 
 
 class AttemptCookies:
-    """Seals attempts into cookies and finds them again."""
+    """Seals attempts into cookies and finds them again.
 
-    def __init__(self, settings: Settings) -> None:
+    :param beside: those of every `CentralAuth` object of the application, to which this adds
+        itself: what browsers send has to stay small for all of them together.
+    """
+
+    def __init__(self, settings: Settings, *, beside: list[AttemptCookies] | None = None) -> None:
+        self._all = [] if beside is None else beside
+        self._all.append(self)
         self._lifetime = settings.login_lifetime
         application = "|".join(
             (
@@ -125,10 +132,13 @@ class AttemptCookies:
         secure = attempt.redirect_uri.startswith("https:")
         value = str(self._serializer.dumps([_digest(state), asdict(attempt)]))
         room = MAX_COOKIE_BYTES - len(value)
-        for position, (name, other) in enumerate(self._own_cookies(request), start=1):
+        present = [started for cookies in self._all for started in cookies._present(request)]
+        # Newest first.
+        present.sort(key=lambda started: started[0], reverse=True)
+        for position, (_started, cookies, other_name, other) in enumerate(present, start=1):
             room -= len(other)
             if position >= MAX_ATTEMPTS or room < 0:
-                self._expire(response, name, other)
+                cookies._expire(response, other_name, other)
         name = self._name(state, secure=secure)
         # Only of this site's own frames: Partitioned keeps it from being a cookie for everybody.
         framed = attempt.embedded and secure
@@ -209,15 +219,12 @@ class AttemptCookies:
     def _is_recent(self, started: int) -> bool:
         return -CLOCK_SKEW <= time.time() - started <= self._lifetime
 
-    def _own_cookies(self, request: Request) -> list[tuple[str, str]]:
-        """Return our attempt cookies, newest first."""
+    def _present(self, request: Request) -> Iterator[tuple[int, AttemptCookies, str, str]]:
+        """Yield our attempt cookies: when it was started, and its name and value."""
         prefix = f"centralauth_{self._tag}_"
-        own = [
-            (name, value)
-            for name, value in request.cookies.items(multi=False)
-            if name.removeprefix("__Host-").startswith(prefix)
-        ]
-        return sorted(own, key=lambda cookie: self._started(cookie[1]), reverse=True)
+        for name, value in request.cookies.items(multi=False):
+            if name.removeprefix("__Host-").startswith(prefix):
+                yield self._started(value), self, name, value
 
     def _started(self, value: str) -> int:
         started = self._content(value).get("started")

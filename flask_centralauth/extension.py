@@ -97,7 +97,7 @@ class CentralAuth:
         state = State(
             application=application,
             settings=settings,
-            attempts=AttemptCookies(settings),
+            attempts=AttemptCookies(settings, beside=application.attempts),
             shared_states=SharedStates(settings),
             logins=LoginStore(settings, application.guard),
             mail_logins=MailLogins(settings, application.guard),

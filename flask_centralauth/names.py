@@ -15,6 +15,7 @@ UNNAMED: Final = "centralauth"
 #: How the settings begin.
 PREFIX: Final = "CENTRALAUTH_"
 
+_NOTICES: Final = f"_{UNNAMED}_notices"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _KEY: Final = re.compile(rf"(?<![A-Z0-9_]){PREFIX}")
 
@@ -26,7 +27,8 @@ def identifier_of(name: str | None) -> str:
     """
     if name is None:
         return UNNAMED
-    if not _NAME.fullmatch(name) or name == UNNAMED:
+    # With ours inside, its keys would begin like those of another.
+    if not _NAME.fullmatch(name) or UNNAMED in name:
         raise ValueError(
             f"{name!r} cannot be the name of a CentralAuth object: take a short word of small letters, "
             "digits and underscores that says whom it is for, like 'staff'."
@@ -53,12 +55,13 @@ def session_key(identifier: str) -> str:
 
 def notices_key(identifier: str) -> str:
     """Return the key of an object's messages in the session."""
-    return f"{session_key(identifier)}_notices"
+    name = name_of(identifier)
+    return _NOTICES if name is None else f"{_NOTICES}.{name}"
 
 
 def is_message_key(key: str) -> bool:
     """Say whether a session key holds nothing but messages that nobody has read yet."""
-    return key == "_flashes" or (key.startswith(f"_{UNNAMED}") and key.endswith("_notices"))
+    return key == "_flashes" or key.startswith(_NOTICES)
 
 
 def spelled_for(identifier: str, sentence: str) -> str:

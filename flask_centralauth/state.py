@@ -47,6 +47,7 @@ class Application:
 
     guard: SessionGuard
     proxy: ProxyWatch
+    attempts: list[AttemptCookies] = field(default_factory=list, repr=False)
     states: list[State] = field(default_factory=list, repr=False)
 
 

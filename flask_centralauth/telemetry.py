@@ -21,7 +21,7 @@ except ImportError as missing:
 from .attempts import AFFIRM
 from .errors import CentralAuthError, ErrorCode
 from .signals import login_failed, session_ended, user_logged_in, user_logged_out
-from .state import State, state_of
+from .state import State, in_force, state_about, state_of
 
 #: What the conventions of OpenTelemetry put in place of a value that is not one of a few.
 OTHER: Final = "_OTHER"
@@ -48,8 +48,8 @@ def export_metrics(app: Flask, *, meter: Meter | None = None) -> None:
     or the session store is not asked now (``centralauth.breaker_open``,
     ``centralauth.store_breaker_open``), and ``centralauth.logins``, ``centralauth.logouts`` and
     ``centralauth.sessions_ended``; what failed or ended has the attribute ``error.type``, with
-    CentralAuth's code. Numbers of a `CentralAuth` object with a name have the attribute
-    ``centralauth.name``. Call it after the last ``init_app``.
+    CentralAuth's code. Numbers of a `CentralAuth` object with a name, all but the store's, have
+    the attribute ``centralauth.name``. Call it after the last ``init_app``.
 
     :param meter: by default the one of OpenTelemetry's global provider.
     :raises RuntimeError: ``init_app`` was not called for the application.
@@ -94,7 +94,8 @@ def _adder(counter: Counter) -> Callable[..., None]:
     def add(_sender: object, *, error: CentralAuthError | None = None, **_more: object) -> None:
         if error is not None and error.attempt is not None and error.attempt.purpose == AFFIRM:
             return  # nobody was about to log in
-        counter.add(1, {} if error is None else {"error.type": _kind(error)})
+        attributes = _attributes(in_force() if error is None else state_about(error))
+        counter.add(1, attributes if error is None else {**attributes, "error.type": _kind(error)})
 
     return add
 

@@ -48,7 +48,7 @@ class Jar:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., AttemptCookies]:
-    def cookies(**config: Any) -> AttemptCookies:
+    def cookies(*, beside: list[AttemptCookies] | None = None, **config: Any) -> AttemptCookies:
         app = Flask("application_under_test", instance_path=str(tmp_path))
         app.config.update(
             SECRET_KEY=KEY,
@@ -57,7 +57,7 @@ def make(tmp_path: Path) -> Callable[..., AttemptCookies]:
             TESTING=True,
         )
         app.config.update(config)
-        return AttemptCookies(load(app))
+        return AttemptCookies(load(app), beside=beside)
 
     return cookies
 
@@ -227,6 +227,22 @@ def test_cookies_of_others_are_left_alone(
     assert jar.cookies["session"]
     now(1)
     assert _find(other, jar.request(), "theirs") is not None
+
+
+def test_those_of_several_organizations_stay_small_together(
+    make: Callable[..., AttemptCookies], now: Callable[[float], None]
+) -> None:
+    """Attack: tabs opened by a page until the application's own cookies are too long to be read."""
+    beside: list[AttemptCookies] = []
+    several = [make(CENTRALAUTH_URL_PREFIX=f"/{name}", beside=beside) for name in ("shop", "office", "press")]
+    jar = Jar()
+    for number in range(30):
+        long = "".join(random.Random(number).choices(string.ascii_letters, k=300))
+        jar.save(several[number % 3], f"state {number}", _attempt(1_000_000 + number, return_to=f"/{long}"))
+        assert len(jar.cookies) <= MAX_ATTEMPTS
+        assert sum(map(len, jar.cookies.values())) <= MAX_COOKIE_BYTES
+    for number in (27, 28, 29):
+        assert _find(several[number % 3], jar.request(), f"state {number}") is not None
 
 
 def test_large_ones_make_room(attempts: AttemptCookies, now: Callable[[float], None]) -> None:

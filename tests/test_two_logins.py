@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from flask import session
 
+from flask_centralauth import CentralAuth
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.errors import ErrorCode, ServiceUnavailable
+from flask_centralauth.testing import login_as
 
 from .browser_client import Browser
 from .browser_page import Page
+from .conftest import MakeApp
 from .organizations_site import MakeSite, Site
 
 pytest_plugins = ("tests.organizations_fixtures",)
@@ -166,6 +169,19 @@ def opened(site: Site) -> Iterator[Any]:
     """The browser's session as the application opens it."""
     with site.app.test_request_context(headers={"Cookie": site.session_id or ""}):
         yield session._get_current_object()  # type: ignore[attr-defined]
+
+
+def test_login_at_an_object_named_like_our_messages_lasts(emulator: Emulator, make_app: MakeApp) -> None:
+    """A session of nothing but messages is soon gone: failed logins must not fill the store."""
+    app = make_app()
+    app.config.update({f"TEAM_NOTICES_{key}": value for key, value in emulator.config.items()})
+    client = app.test_client()
+    login_as(client, centralauth=CentralAuth(app, name="team_notices"))
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    with app.test_request_context(headers={"Cookie": f"session={cookie.value}"}):
+        seconds = app.session_interface._seconds_left(app, session)  # type: ignore[attr-defined]
+    assert seconds > 7200
 
 
 class TestUntilTheBrowserIsClosed:

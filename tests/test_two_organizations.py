@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from werkzeug.exceptions import Forbidden
 
 from flask_centralauth import (
@@ -22,6 +24,7 @@ from flask_centralauth import (
 )
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.signals import login_failed, session_ended
+from flask_centralauth.telemetry import export_metrics
 from flask_centralauth.testing import login_as
 
 from .browser_client import Browser
@@ -389,7 +392,9 @@ class TestSettings:
         with pytest.raises(ConfigurationError, match="STAFF_CENTRALAUTH_URL_PREFIX: is another"):
             CentralAuth(app, name="staff")
 
-    @pytest.mark.parametrize("name", ["", "Staff", "the staff", "9", "centralauth", "s" * 33, "staff."])
+    @pytest.mark.parametrize(
+        "name", ["", "Staff", "the staff", "9", "centralauth", "s" * 33, "staff.", "x_centralauth"]
+    )
     def test_need_a_name_that_can_be_one(self, name: str) -> None:
         with pytest.raises(ValueError, match="cannot be the name"):
             CentralAuth(name=name)
@@ -463,8 +468,32 @@ class TestTools:
         assert ("reachable", "staff") in found
         assert found.count(("session-store", None)) == 1
         assert ("session-store", "staff") not in found
+        assert ("open-views", "staff") not in found
+        assert ("credentials", None) in found
+        assert ("credentials", "staff") in found, "also where it is as good as the other"
         text = runner.invoke(args=["centralauth", "check"]).output
         assert "CentralAuth (staff)" in text
+
+    def test_metrics_tell_whose_login_it_was(self, site: Site, office: Emulator) -> None:
+        reader = InMemoryMetricReader()
+        export_metrics(site.app, meter=MeterProvider([reader], shutdown_on_exit=False).get_meter("tests"))
+        site.both()
+        site.sign_out("/api/auth/staff")
+        office.fail("verify", error_code="captchaInvalid")
+        site.office()
+        data: Any = reader.get_metrics_data()
+        metrics = {metric.name: metric.data for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+        counted = {
+            (name, *dict(point.attributes).values()): point.value
+            for name in ("centralauth.logins", "centralauth.logouts")
+            for point in metrics[name].data_points
+        }
+        assert counted == {
+            ("centralauth.logins",): 1,
+            ("centralauth.logins", "staff"): 2,
+            ("centralauth.logins", "staff", "captchaInvalid"): 1,
+            ("centralauth.logouts", "staff"): 1,
+        }
 
     def test_routes_and_settings_of_both_are_printed(self, site: Site) -> None:
         runner = site.app.test_cli_runner()

@@ -16,7 +16,7 @@ from ..state import State, state_of
 from .addresses import check_addresses, known_callback_url
 from .application import check_application, refused_settings
 from .cookies import check_cookies
-from .findings import SECTIONS, Finding, Level, Setup
+from .findings import SECTIONS, SHARED, Finding, Level, Setup
 from .service import check_service
 from .store import check_store
 
@@ -35,8 +35,12 @@ def diagnose(app: Flask) -> tuple[list[Finding], str | None]:
     for state in (first, *(sibling for sibling in first.siblings if sibling is not first)):
         setup = Setup(app=app, state=state, callback_url=known_callback_url(app, state))
         said = [_about(state, finding) for check in _CHECKS for finding in check(setup)]
-        # What they share is said once.
-        found += [finding for finding in said if replace(finding, name=None) not in found]
+        # What they share is said once, and everything else of each.
+        found += [
+            finding
+            for finding in said
+            if finding.check not in SHARED or replace(finding, name=None) not in found
+        ]
     return found, known_callback_url(app, first)
 
 

@@ -32,6 +32,10 @@ SECTIONS: Final = {
 }
 
 
+#: About what the `CentralAuth` objects of one application share.
+SHARED: Final = ("open-views", "proxy", *SECTIONS["Sessions"], *SECTIONS["Cookies"])
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found. ``fix`` is there unless the level is ok.
