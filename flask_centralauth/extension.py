@@ -267,7 +267,8 @@ def _request_checks(app: Flask, application: Application) -> Callable[[], None]:
         current = request._get_current_object()  # type: ignore[attr-defined]
         if current.root_path:
             refuse_foreign_prefix()
-        current.__dict__[IN_FORCE] = app.extensions[UNNAMED]
+        # A guard of the whole application may have been asked before: `protect` above `init_app`.
+        current.__dict__.setdefault(IN_FORCE, app.extensions[UNNAMED])
         if not left:
             return
         if not checked:
