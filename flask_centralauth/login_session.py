@@ -164,7 +164,7 @@ class LoginSession:
         return None
 
     def _others(self) -> dict[str, Any]:
-        return {key: session[key] for key in self._guard.logins.in_(session) if key != self._key}
+        return {key: session[key] for key in self._guard.logins.held_by(session) if key != self._key}
 
     def _empty(self, others: Mapping[str, Any]) -> None:
         permanent = session.permanent

@@ -79,7 +79,7 @@ class SessionGuard(SessionInterface):
                 if value is not None and (session := self._open(sid, value)) is not None
             ]
             if len(opened) > 1:
-                opened, ended = choose(opened, lambda content: bool(self.logins.in_(content)))
+                opened, ended = choose(opened, lambda content: bool(self.logins.held_by(content)))
                 for session in ended:
                     self.discard(session)
         except ServiceUnavailable as failure:
@@ -97,7 +97,8 @@ class SessionGuard(SessionInterface):
         shortened = self.logins.may_be_several and self.logins.drop_over(content, stored)
         opened: Any = self.inner.session_class(content, sid=sid)
         opened.centralauth = stored
-        opened.modified = shortened
+        if shortened:
+            opened.modified = True
         return opened  # type: ignore[no-any-return]
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

@@ -39,23 +39,21 @@ class SessionLogins:
 
     def __init__(self) -> None:
         self._readers: dict[str, Reader] = {}
+        self.may_be_several = False
 
     def read_with(self, key: str, reader: Reader) -> None:
         """Find logins under one more session key."""
         self._readers[key] = reader
+        self.may_be_several = len(self._readers) > 1
 
-    @property
-    def may_be_several(self) -> bool:
-        return len(self._readers) > 1
-
-    def in_(self, content: Mapping[str, Any]) -> dict[str, Held]:
+    def held_by(self, content: Mapping[str, Any]) -> dict[str, Held]:
         """Return the logins in a session by their keys, as far as its content tells."""
         found = {key: reader(content.get(key)) for key, reader in self._readers.items()}
         return {key: held for key, held in found.items() if held is not None and not held.is_over}
 
     def bind(self, content: Mapping[str, Any], stored: Stored) -> None:
         """Let a session live as long as the longest of its logins, and their records as long as it does."""
-        held = self.in_(content).values()
+        held = self.held_by(content).values()
         limits = [login.until for login in held if login.until is not None]
         stored.until = max(limits) if limits and len(limits) == len(held) else None
         stored.companions = tuple(login.companion for login in held)
@@ -68,7 +66,7 @@ class SessionLogins:
         found = [reader(content.get(key)) for key, reader in self._readers.items()]
         if not any(held is not None and held.is_over for held in found):
             return False
-        kept = {key: content[key] for key in (PERMANENT_KEY, *self.in_(content)) if key in content}
+        kept = {key: content[key] for key in (PERMANENT_KEY, *self.held_by(content)) if key in content}
         content.clear()
         content.update(kept)
         if not kept.keys() <= {PERMANENT_KEY}:

@@ -308,6 +308,24 @@ class TestMethod:
         (record,) = [vars(entry)["centralauth"] for entry in caplog.records if "centralauth" in vars(entry)]
         assert record["name"] == "staff"
 
+    def test_mail_of_one_is_no_way_into_the_other(self, site: Site, office: Emulator) -> None:
+        site.shop_tab.get(f"{site.server.url}/cart")
+        assert site.shop_tab.submit("/mail").text == "sent"
+        elsewhere = Browser(None, user=None)
+        question = elsewhere.get(office.mailbox.latest().link)
+        assert urlsplit(question.url).path == "/api/auth/staff/callback"
+        (form,) = [form for form in question.forms if form.action.endswith("/confirm")]
+        callback = question.url.replace("/api/auth/staff/", "/api/auth/")
+        assert elsewhere.get(callback).status == 400
+        assert elsewhere.submit("/api/auth/confirm", form.fields).status == 400
+        for prefix in ("/api/auth", "/api/auth/staff"):
+            assert elsewhere.fetch(f"{site.server.url}{prefix}/user").json() is None
+        elsewhere.get(question.url)
+        (form,) = [form for form in elsewhere.page.forms if form.action.endswith("/confirm")]  # type: ignore[union-attr]
+        elsewhere.submit(form)
+        assert elsewhere.fetch("/api/auth/staff/user").json()["email"] == "olga@office.example"
+        assert elsewhere.fetch("/api/auth/user").json() is None
+
     def test_starts_its_own_login(self, site: Site) -> None:
         page = site.office("/come-in")
         assert page.text == "olga@office.example"
@@ -514,3 +532,63 @@ def test_policy_is_of_one(make_site: MakeSite, emulator: Emulator, office: Emula
     assert site.shop().status == 200
     assert site.office().status == 403
     assert site.who() == ("alice@example.com", None)
+
+
+class TestOneService:
+    """Both organizations are of one CentralAuth, where a person has one id."""
+
+    @pytest.fixture
+    def site(self, make_site: MakeSite, emulator: Emulator) -> Site:
+        office = emulator.service.add_organization("office", "o" * 32)
+        site = make_site(
+            STAFF_CENTRALAUTH_BASE_URL=emulator.url,
+            STAFF_CENTRALAUTH_CLIENT_ID=office.id,
+            STAFF_CENTRALAUTH_CLIENT_SECRET=office.secret,
+        )
+        site.office_tab = site.shop_tab.tab()
+        return site
+
+    @pytest.fixture
+    def of_none(self, emulator: Emulator) -> None:
+        """A user who belongs to no organization may come in at every one."""
+        emulator.fail("userinfo", patch={"organizationId": None}, times=None)
+
+    def test_user_of_one_is_refused_at_the_other(self, site: Site) -> None:
+        site.shop()
+        assert site.office().status == 403
+        assert site.who() == ("alice@example.com", None)
+
+    @pytest.mark.usefixtures("of_none")
+    def test_login_at_one_is_none_at_the_other(self, site: Site) -> None:
+        site.shop()
+        assert site.who() == ("alice@example.com", None)
+        site.office()
+        assert site.who() == ("alice@example.com", "alice@example.com")
+        ids = [
+            site.shop_tab.fetch(f"{site.server.url}{prefix}/user").json()["id"]
+            for prefix in ("/api/auth", "/api/auth/staff")
+        ]
+        assert len(set(ids)) == 1
+
+    @pytest.mark.usefixtures("of_none")
+    def test_logout_user_is_of_one(self, site: Site) -> None:
+        site.shop()
+        site.office()
+        user_id = site.shop_tab.fetch(f"{site.server.url}/api/auth/user").json()["id"]
+        assert site.who() == ("alice@example.com", "alice@example.com")
+        with site.app.app_context():
+            site.staff.logout_user(user_id)
+        assert site.who() == ("alice@example.com", None)
+
+    @pytest.mark.usefixtures("of_none")
+    def test_token_of_one_is_none_of_the_other(self, site: Site) -> None:
+        site.shop()
+        site.office()
+        token = site.office("/token").text
+        client = Browser(None, user=None, user_agent=site.shop_tab.user_agent)
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = [
+            client.fetch(f"{site.server.url}{path}", headers=headers).status
+            for path in ("/office/", "/shop/")
+        ]
+        assert answers == [200, 401]

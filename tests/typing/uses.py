@@ -52,6 +52,28 @@ def order(number: int, *, full: bool = False) -> str:
     return f"{number} {full} {current_user.email}"
 
 
+# So does the guard of an object with a name.
+staff = CentralAuth(app, name="staff")
+
+
+@app.get("/office/<int:number>")
+@staff.auth_required
+def office(number: int) -> str:
+    return f"{number} {staff.current_user.email}"
+
+
+@staff.auth_required(affirmed_within=300, verified=True)
+@auth_required
+async def vault(number: int) -> bytes:
+    return bytes(number)
+
+
+assert_type(office(1), str)
+assert_type(staff.current_user, User)
+assert_type(staff.identifier, str)
+_vault: Callable[[int], Awaitable[bytes]] = vault
+
+
 @app.post("/pay")
 @auth_required(affirmed_within=timedelta(minutes=5), verified=True, fresh=True)
 def pay(amount: int) -> tuple[str, int]:
