@@ -28,6 +28,7 @@ from flask_centralauth.breaker import Breaker
 from flask_centralauth.emulator import Emulator
 from flask_centralauth.emulator.faults import Fault
 from flask_centralauth.signals import session_ended
+from flask_centralauth.single_flight import Flight
 
 from .browser_client import Browser
 from .browser_page import Page
@@ -127,8 +128,13 @@ class CheckedSite:
 
     def settle(self) -> None:
         """Wait for the checks that go on without their requests."""
-        for flight in list(self.app.extensions["centralauth"].users._flights._flights.values()):
+        for flight in self.flights:
             assert flight.landed.wait(20)
+
+    @property
+    def flights(self) -> list[Flight[Any]]:
+        """The checks that are under way."""
+        return list(self.app.extensions["centralauth"].users._flights._flights.values())
 
     def recover(self) -> None:
         for fault in self.faults:

@@ -61,7 +61,7 @@ def test_sign_in_see_the_profile_sign_out(
 
     page.get_by_role("link", name="See your profile").click()
     page.get_by_role("heading", name="alice@example.com").wait_for()
-    assert page.locator(".who img").evaluate("image => image.complete && image.naturalWidth > 0")
+    page.wait_for_function("document.querySelector('.who img').naturalWidth > 0")
     screenshot("example-profile")
 
     page.locator("main").get_by_role("button", name="Sign out").click()
