@@ -161,7 +161,8 @@ class LoginSession:
         match claimed:
             case {"login_id": str() as login_id, "until": None | int() | float() as until}:
                 return Held(until, self._record_key(login_id))
-        return None
+            case _:
+                return None
 
     def _others(self) -> dict[str, Any]:
         return {key: session[key] for key in self._guard.logins.held_by(session) if key != self._key}

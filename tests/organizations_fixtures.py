@@ -39,7 +39,7 @@ def office(_office_process: Emulator) -> Emulator:
 
 
 @pytest.fixture
-def make_site(
+def make_pair(
     emulator: Emulator,
     office: Emulator,
     tmp_path: Path,
@@ -65,5 +65,5 @@ def make_site(
 
 
 @pytest.fixture
-def site(make_site: MakeSite) -> Site:
-    return make_site()
+def pair(make_pair: MakeSite) -> Site:
+    return make_pair()

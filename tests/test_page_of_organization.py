@@ -316,7 +316,7 @@ class TestElsewhere:
 
 
 class TestListeners:
-    def test_know_whom_it_is_about(self, site: Site, office: Emulator) -> None:
+    def test_know_whom_it_is_about(self, pair: Site, office: Emulator) -> None:
         told: list[tuple[str, str | None, str | None]] = []
 
         def came(_sender: object, *, user: Any, **_more: object) -> None:
@@ -326,10 +326,10 @@ class TestListeners:
             told.append(("over", current_user.email, request.endpoint))
 
         with user_logged_in.connected_to(came), session_ended.connected_to(left):
-            site.both()
-            site.clock.advance(361)
+            pair.both()
+            pair.clock.advance(361)
             office.fail("userinfo", error_code="sessionInactive")
-            site.shop("/")
+            pair.shop("/")
         assert told == [
             ("in", CUSTOMER, CUSTOMER),
             ("in", STAFF, STAFF),

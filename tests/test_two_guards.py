@@ -18,19 +18,19 @@ pytest_plugins = ("tests.organizations_fixtures",)
 
 
 @pytest.mark.parametrize("prefix", ["/api/auth", "/api/auth/staff"])
-def test_signing_out_of_either_does_not_lead_to_the_page_of_both(make_site: MakeSite, prefix: str) -> None:
+def test_signing_out_of_either_does_not_lead_to_the_page_of_both(make_pair: MakeSite, prefix: str) -> None:
     """CentralAuth would sign the person in again at once, without a question."""
-    site = make_site(CENTRALAUTH_AFTER_LOGOUT="/both", STAFF_CENTRALAUTH_AFTER_LOGOUT="/both")
-    site.both()
-    assert urlsplit(site.sign_out(prefix).url).path == f"{prefix}/logout"
+    pair = make_pair(CENTRALAUTH_AFTER_LOGOUT="/both", STAFF_CENTRALAUTH_AFTER_LOGOUT="/both")
+    pair.both()
+    assert urlsplit(pair.sign_out(prefix).url).path == f"{prefix}/logout"
 
 
 class TestAboveTheRoute:
     """There a guard is never asked; that another one is asked below does not make up for it."""
 
     @pytest.mark.parametrize("path", ["/office/safe", "/"])
-    def test_is_an_error(self, site: Site, path: str) -> None:
-        app, staff = site.app, site.staff
+    def test_is_an_error(self, pair: Site, path: str) -> None:
+        app, staff = pair.app, pair.staff
 
         @staff.auth_required
         @app.get("/office/safe")
@@ -43,8 +43,8 @@ class TestAboveTheRoute:
         with pytest.raises(RuntimeError, match=r"stands above @app.route for safe"):
             client.get(path)
 
-    def test_is_an_error_with_other_demands(self, site: Site) -> None:
-        app = site.app
+    def test_is_an_error_with_other_demands(self, pair: Site) -> None:
+        app = pair.app
 
         @auth_required(verified=True)
         @app.get("/office/safe")
@@ -55,7 +55,7 @@ class TestAboveTheRoute:
         with pytest.raises(RuntimeError, match=r"stands above @app.route for safe"):
             app.test_client().get("/")
 
-    def test_is_none_where_one_page_has_both_and_another_one(self, site: Site) -> None:
+    def test_is_none_where_one_page_has_both_and_another_one(self, pair: Site) -> None:
         def page() -> str:
             return "page"
 
@@ -64,11 +64,11 @@ class TestAboveTheRoute:
 
         of_customers = auth_required(page)
         # As a factory does that is called again.
-        site.staff.auth_required(of_customers)
-        of_both = site.staff.auth_required(of_customers)
-        site.app.add_url_rule("/page/customers", "page_of_customers", of_customers)
-        site.app.add_url_rule("/page/both", "page_of_both", logged(of_both))
-        client = site.app.test_client()
+        pair.staff.auth_required(of_customers)
+        of_both = pair.staff.auth_required(of_customers)
+        pair.app.add_url_rule("/page/customers", "page_of_customers", of_customers)
+        pair.app.add_url_rule("/page/both", "page_of_both", logged(of_both))
+        client = pair.app.test_client()
         login_as(client, "alice@example.com")
         assert client.get("/page/customers").text == "page"
         assert client.get("/page/both").status_code == 401

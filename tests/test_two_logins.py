@@ -44,15 +44,15 @@ class TestLateEnd:
     """A login ends in a request that has read its session long before."""
 
     @pytest.fixture
-    def late(self, site: Site, office: Emulator) -> Callable[[Callable[[], None]], Page]:
+    def late(self, pair: Site, office: Emulator) -> Callable[[Callable[[], None]], Page]:
         """Let staff's login end in a background request, and do something before it is answered."""
 
         def run(meanwhile: Callable[[], None]) -> Page:
-            site.both()
-            site.clock.advance(NO_LAST_ANSWER)
+            pair.both()
+            pair.clock.advance(NO_LAST_ANSWER)
             held = office.fail("userinfo", error_code="sessionInactive", hang=True)
-            tab = site.office_tab.tab()
-            with in_thread(lambda: tab.fetch(f"{site.server.url}/office/")) as got:
+            tab = pair.office_tab.tab()
+            with in_thread(lambda: tab.fetch(f"{pair.server.url}/office/")) as got:
                 held.wait()
                 meanwhile()
                 held.release()
@@ -61,113 +61,113 @@ class TestLateEnd:
         return run
 
     def test_keeps_a_login_that_began_meanwhile(
-        self, site: Site, late: Callable[[Callable[[], None]], Page]
+        self, pair: Site, late: Callable[[Callable[[], None]], Page]
     ) -> None:
         def as_bob() -> None:
-            site.shop_tab.user = "bob@example.com"
-            site.shop("/api/auth/login?return_to=/cart")
+            pair.shop_tab.user = "bob@example.com"
+            pair.shop("/api/auth/login?return_to=/cart")
 
         assert late(as_bob).status == 401
-        assert site.who() == ("bob@example.com", None)
+        assert pair.who() == ("bob@example.com", None)
 
     def test_keeps_a_logout_that_came_meanwhile(
-        self, site: Site, late: Callable[[Callable[[], None]], Page]
+        self, pair: Site, late: Callable[[Callable[[], None]], Page]
     ) -> None:
         def sign_out() -> None:
-            tab = site.shop_tab.tab()
-            tab.get(f"{site.server.url}/cart")
-            tab.submit(f"{site.server.url}/api/auth/logout", follow=False)
+            tab = pair.shop_tab.tab()
+            tab.get(f"{pair.server.url}/cart")
+            tab.submit(f"{pair.server.url}/api/auth/logout", follow=False)
 
         assert late(sign_out).status == 401
-        assert site.who() == (None, None)
-        assert site.shop("/cart").json() is None
+        assert pair.who() == (None, None)
+        assert pair.shop("/cart").json() is None
 
-    def test_of_many_requests_at_once_is_one(self, site: Site, office: Emulator) -> None:
+    def test_of_many_requests_at_once_is_one(self, pair: Site, office: Emulator) -> None:
         """Whichever answer comes last, its cookie is of a session with the other login."""
-        site.both()
-        site.clock.advance(NO_LAST_ANSWER)
+        pair.both()
+        pair.clock.advance(NO_LAST_ANSWER)
         held = office.fail("userinfo", error_code="sessionInactive", hang=True, times=None)
-        tabs = [site.office_tab.tab() for _ in range(6)]
+        tabs = [pair.office_tab.tab() for _ in range(6)]
         with ThreadPoolExecutor(6) as pool:
-            pages = pool.map(lambda tab: tab.fetch(f"{site.server.url}/office/"), tabs)
+            pages = pool.map(lambda tab: tab.fetch(f"{pair.server.url}/office/"), tabs)
             held.wait()
             held.release()
             assert {page.status for page in pages} == {401}
-        assert site.who() == ("alice@example.com", None)
+        assert pair.who() == ("alice@example.com", None)
 
 
 class TestLogoutWithoutLogin:
     @pytest.mark.parametrize("how", ["form", "method"])
-    def test_takes_nothing_from_who_is_signed_in_at_the_other(self, site: Site, how: str) -> None:
-        site.shop()
-        before = site.session_id
+    def test_takes_nothing_from_who_is_signed_in_at_the_other(self, pair: Site, how: str) -> None:
+        pair.shop()
+        before = pair.session_id
         if how == "form":
-            site.sign_out("/api/auth/staff")
+            pair.sign_out("/api/auth/staff")
         else:
-            assert site.shop("/shop/leave-office").text == "alice@example.com None"
-        assert site.shop("/cart").json() == ["socks"]
-        assert site.session_id == before
-        assert site.who() == ("alice@example.com", None)
+            assert pair.shop("/shop/leave-office").text == "alice@example.com None"
+        assert pair.shop("/cart").json() == ["socks"]
+        assert pair.session_id == before
+        assert pair.who() == ("alice@example.com", None)
 
 
 class TestToken:
-    def test_that_is_over_leaves_the_other(self, site: Site, office: Emulator) -> None:
+    def test_that_is_over_leaves_the_other(self, pair: Site, office: Emulator) -> None:
         office.fail("verify", action="patch", patch=TEN_MINUTES)
-        site.both()
-        site.clock.advance(601)
-        assert site.who() == ("alice@example.com", None)
-        site.clock.advance(7200)
-        assert site.shop().text == "alice@example.com"
+        pair.both()
+        pair.clock.advance(601)
+        assert pair.who() == ("alice@example.com", None)
+        pair.clock.advance(7200)
+        assert pair.shop().text == "alice@example.com"
 
-    def test_that_is_over_is_not_remembered_longer(self, make_site: MakeSite, office: Emulator) -> None:
+    def test_that_is_over_is_not_remembered_longer(self, make_pair: MakeSite, office: Emulator) -> None:
         """The session stays in the store for the other's sake."""
-        site = make_site(STAFF_CENTRALAUTH_USER_TTL=3600)
+        pair = make_pair(STAFF_CENTRALAUTH_USER_TTL=3600)
         office.fail("verify", action="patch", patch=TEN_MINUTES)
-        site.both()
-        site.clock.advance(599)
-        assert site.who() == BOTH
-        site.clock.advance(2)
+        pair.both()
+        pair.clock.advance(599)
+        assert pair.who() == BOTH
+        pair.clock.advance(2)
         # Others keep the process busy, and what it remembers up to date.
-        Browser(site.office_tab.emulator, user="alice@example.com").get(f"{site.server.url}/office/")
-        assert site.who() == ("alice@example.com", None)
+        Browser(pair.office_tab.emulator, user="alice@example.com").get(f"{pair.server.url}/office/")
+        assert pair.who() == ("alice@example.com", None)
 
-    def test_that_is_over_leaves_nothing_of_its_user(self, site: Site, office: Emulator) -> None:
+    def test_that_is_over_leaves_nothing_of_its_user(self, pair: Site, office: Emulator) -> None:
         office.fail("verify", action="patch", patch=TEN_MINUTES)
-        site.both()
-        assert site.shop("/cart").json() == ["socks"]
-        site.clock.advance(601)
-        assert site.shop("/cart").json() is None
-        assert site.who() == ("alice@example.com", None)
+        pair.both()
+        assert pair.shop("/cart").json() == ["socks"]
+        pair.clock.advance(601)
+        assert pair.shop("/cart").json() is None
+        assert pair.who() == ("alice@example.com", None)
 
-    def test_that_is_over_again_and_again_leaves_nothing_behind(self, site: Site, office: Emulator) -> None:
-        site.shop()
+    def test_that_is_over_again_and_again_leaves_nothing_behind(self, pair: Site, office: Emulator) -> None:
+        pair.shop()
         for _ in range(3):
             office.fail("verify", action="patch", patch=TEN_MINUTES)
-            site.office()
-            site.clock.advance(601)
-        site.office()
-        with opened(site) as content:
+            pair.office()
+            pair.clock.advance(601)
+        pair.office()
+        with opened(pair) as content:
             assert len(content.centralauth.companions) == 2
 
-    def test_of_the_first_login_does_not_end_the_second(self, site: Site, emulator: Emulator) -> None:
+    def test_of_the_first_login_does_not_end_the_second(self, pair: Site, emulator: Emulator) -> None:
         emulator.fail("verify", action="patch", patch=TEN_MINUTES)
-        site.both()
-        site.clock.advance(601)
-        assert site.who() == (None, "olga@office.example")
+        pair.both()
+        pair.clock.advance(601)
+        assert pair.who() == (None, "olga@office.example")
 
-    def test_of_the_login_that_stays_still_ends_its_session(self, site: Site, emulator: Emulator) -> None:
+    def test_of_the_login_that_stays_still_ends_its_session(self, pair: Site, emulator: Emulator) -> None:
         """The other one had no end, and is gone: the store need not keep the session any longer."""
         emulator.fail("verify", action="patch", patch=TEN_MINUTES)
-        site.both()
-        site.sign_out("/api/auth/staff")
-        with opened(site) as content:
+        pair.both()
+        pair.sign_out("/api/auth/staff")
+        with opened(pair) as content:
             assert content.centralauth.until is not None
 
 
 @contextmanager
-def opened(site: Site) -> Iterator[Any]:
+def opened(pair: Site) -> Iterator[Any]:
     """The browser's session as the application opens it."""
-    with site.app.test_request_context(headers={"Cookie": site.session_id or ""}):
+    with pair.app.test_request_context(headers={"Cookie": pair.session_id or ""}):
         yield session._get_current_object()  # type: ignore[attr-defined]
 
 
@@ -186,123 +186,123 @@ def test_login_at_an_object_named_like_our_messages_lasts(emulator: Emulator, ma
 
 class TestUntilTheBrowserIsClosed:
     @pytest.fixture
-    def site(self, make_site: MakeSite) -> Site:
-        site = make_site()
+    def pair(self, make_pair: MakeSite) -> Site:
+        pair = make_pair()
 
-        @site.app.get("/do-not-remember-me")
+        @pair.app.get("/do-not-remember-me")
         def forget() -> str:
             session.permanent = False
             return ""
 
-        return site
+        return pair
 
-    def test_stays_so_when_the_other_login_ends(self, site: Site) -> None:
-        site.both()
-        site.shop("/do-not-remember-me")
-        site.sign_out("/api/auth/staff")
-        cookie = site.shop_tab.cookies.get("session")
+    def test_stays_so_when_the_other_login_ends(self, pair: Site) -> None:
+        pair.both()
+        pair.shop("/do-not-remember-me")
+        pair.sign_out("/api/auth/staff")
+        cookie = pair.shop_tab.cookies.get("session")
         assert cookie is not None
         assert cookie.expires is None
 
 
 class TestAffirmation:
-    def test_whose_login_ended_meanwhile_keeps_what_began_since(self, site: Site, office: Emulator) -> None:
+    def test_whose_login_ended_meanwhile_keeps_what_began_since(self, pair: Site, office: Emulator) -> None:
         """The logout won; the late callback has nothing to say of the session there is now."""
         an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
         office.fail("userinfo", patch={"affirmationDate": an_hour_ago.isoformat()})
-        site.both()
+        pair.both()
         reached, go_on = threading.Event(), threading.Event()
 
-        @site.staff.on_login
+        @pair.staff.on_login
         def hold(_user: object) -> None:
             reached.set()
             assert go_on.wait(10)
 
-        with in_thread(lambda: site.office_tab.tab().get(f"{site.server.url}/vault", follow=True)) as got:
+        with in_thread(lambda: pair.office_tab.tab().get(f"{pair.server.url}/vault", follow=True)) as got:
             assert reached.wait(10)
-            site.app.extensions["staff_centralauth"].login_hooks.clear()
-            site.sign_out("/api/auth/staff")
-            site.shop_tab.user = "bob@example.com"
-            site.shop("/api/auth/login")
+            pair.app.extensions["staff_centralauth"].login_hooks.clear()
+            pair.sign_out("/api/auth/staff")
+            pair.shop_tab.user = "bob@example.com"
+            pair.shop("/api/auth/login")
             go_on.set()
         assert got[0].text == "olga@office.example", "signed in anew"
-        assert site.who() == ("bob@example.com", "olga@office.example")
+        assert pair.who() == ("bob@example.com", "olga@office.example")
 
 
 class TestTabs:
     """The browser opens yesterday's tabs, all at once."""
 
-    def test_that_sign_in_at_once_are_all_in_after_one_more_visit(self, site: Site) -> None:
+    def test_that_sign_in_at_once_are_all_in_after_one_more_visit(self, pair: Site) -> None:
         barrier = threading.Barrier(2)
 
         def meet(_user: object) -> None:
             barrier.wait(10)
 
-        site.customers.on_login(meet)
-        site.staff.on_login(meet)
-        tabs = [(site.shop_tab.tab(), "/shop/"), (site.office_tab.tab(), "/office/")]
+        pair.customers.on_login(meet)
+        pair.staff.on_login(meet)
+        tabs = [(pair.shop_tab.tab(), "/shop/"), (pair.office_tab.tab(), "/office/")]
         with ThreadPoolExecutor(2) as pool:
-            for page in pool.map(lambda tab: tab[0].get(f"{site.server.url}{tab[1]}", follow=True), tabs):
+            for page in pool.map(lambda tab: tab[0].get(f"{pair.server.url}{tab[1]}", follow=True), tabs):
                 assert page.status == 200, page.text
-                for hooks in (site.customers, site.staff):
+                for hooks in (pair.customers, pair.staff):
                     hooks._login_hooks.clear()
-        assert (site.shop().text, site.office().text) == BOTH
-        assert site.who() == BOTH
+        assert (pair.shop().text, pair.office().text) == BOTH
+        assert pair.who() == BOTH
 
-    def test_login_at_one_and_logout_at_the_other_at_once(self, site: Site) -> None:
-        site.office()
+    def test_login_at_one_and_logout_at_the_other_at_once(self, pair: Site) -> None:
+        pair.office()
         reached, go_on = threading.Event(), threading.Event()
 
-        @site.customers.on_login
+        @pair.customers.on_login
         def hold(_user: object) -> None:
             reached.set()
             assert go_on.wait(10)
 
-        with in_thread(lambda: site.shop_tab.tab().get(f"{site.server.url}/shop/")) as got:
+        with in_thread(lambda: pair.shop_tab.tab().get(f"{pair.server.url}/shop/")) as got:
             assert reached.wait(10)
-            site.sign_out("/api/auth/staff")
+            pair.sign_out("/api/auth/staff")
             go_on.set()
         assert got[0].text == "alice@example.com"
-        assert site.who() == ("alice@example.com", None)
+        assert pair.who() == ("alice@example.com", None)
 
 
 class TestStoreFails:
     """Whatever operation of the store fails while one login ends or begins, the other is in afterwards."""
 
     @pytest.mark.parametrize("operation", ["get_many", "put", "delete"])
-    def test_while_one_ends(self, site: Site, operation: str) -> None:
+    def test_while_one_ends(self, pair: Site, operation: str) -> None:
         def sign_out() -> None:
-            tab = site.office_tab.tab()
-            tab.get(f"{site.server.url}/cart")
-            tab.submit(f"{site.server.url}/api/auth/staff/logout", follow=False)
+            tab = pair.office_tab.tab()
+            tab.get(f"{pair.server.url}/cart")
+            tab.submit(f"{pair.server.url}/api/auth/staff/logout", follow=False)
 
-        self.try_each(site, operation, sign_out)
+        self.try_each(pair, operation, sign_out)
 
     @pytest.mark.parametrize("operation", ["get_many", "put", "delete", "add"])
-    def test_while_one_begins(self, site: Site, office: Emulator, operation: str) -> None:
-        site.both()
+    def test_while_one_begins(self, pair: Site, office: Emulator, operation: str) -> None:
+        pair.both()
         # Asked for before the store fails, one per try.
         logins = [
             office.authorize(
-                site.office_tab.get(f"{site.server.url}/api/auth/staff/login", follow=False).last.location
+                pair.office_tab.get(f"{pair.server.url}/api/auth/staff/login", follow=False).last.location
                 or "",
                 user="olga@office.example",
-                user_agent=site.office_tab.user_agent,
+                user_agent=pair.office_tab.user_agent,
             )
             for _ in range(6)
         ]
-        self.try_each(site, operation, lambda: site.office_tab.get(logins.pop(), follow=False))
+        self.try_each(pair, operation, lambda: pair.office_tab.get(logins.pop(), follow=False))
 
-    def try_each(self, site: Site, operation: str, work: Callable[[], object]) -> None:
+    def try_each(self, pair: Site, operation: str, work: Callable[[], object]) -> None:
         """Let the first call of an operation fail, then the second, and so on to the last."""
-        engine = site.app.session_interface.engine  # type: ignore[attr-defined]
+        engine = pair.app.session_interface.engine  # type: ignore[attr-defined]
         for failing in range(1, 7):
-            site.both()
+            pair.both()
             with failing_at(engine, operation, failing) as calls:
                 work()
             if len(calls) < failing:
                 break
-            assert site.who()[0] == "alice@example.com", f"call {failing} of {operation}"
+            assert pair.who()[0] == "alice@example.com", f"call {failing} of {operation}"
         assert failing > 1, "never called"
 
 
@@ -325,14 +325,14 @@ def failing_at(engine: Any, operation: str, number: int) -> Iterator[list[None]]
         delattr(engine, operation)
 
 
-def test_session_copied_between_keys_is_nobodys(site: Site) -> None:
-    @site.app.get("/copy")
+def test_session_copied_between_keys_is_nobodys(pair: Site) -> None:
+    @pair.app.get("/copy")
     def copy() -> str:
         session["_centralauth"] = session["_centralauth.staff"]
         return ""
 
-    site.office()
-    site.shop("/copy")
-    assert site.who() == (None, "olga@office.example")
+    pair.office()
+    pair.shop("/copy")
+    assert pair.who() == (None, "olga@office.example")
     thief = Browser(None, user=None)
-    assert thief.fetch(f"{site.server.url}/shop/", headers={"Cookie": site.session_id or ""}).status == 401
+    assert thief.fetch(f"{pair.server.url}/shop/", headers={"Cookie": pair.session_id or ""}).status == 401
