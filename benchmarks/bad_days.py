@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from flask_centralauth.background import PATIENCE
+from flask_centralauth.background import PATIENCE, PATIENCE_BESIDE_ANOTHER
 from flask_centralauth.breaker import Breaker
 from flask_centralauth.emulator import Emulator
 from tests.checked_site import MovedClock
@@ -181,9 +181,9 @@ def main() -> int:
     )
     report.note(
         f"CentralAuth has to answer within {TIMEOUT:g} second. A bad phase of {chosen.seconds:g} seconds "
-        "begins with everybody's last answer too old, so that all threads ask at once and wait together, "
-        f"{PATIENCE:g} seconds, and then go on while the calls do: that is “nobody served”, once per outage, "
-        "however long that is. “Once found out” leaves the first "
+        "begins with everybody's last answer too old, so that all threads ask at once and wait, one of them "
+        f"{PATIENCE:g} seconds and the others {PATIENCE_BESIDE_ANOTHER:g}, and then go on while the calls do: "
+        "that is “nobody served”, once per outage, however long that is. “Once found out” leaves the first "
         f"{SETTLED:g} seconds out. “In turn”, and where CentralAuth is only slow, answers grow old one "
         "after the other, as those of people who came at different times do."
     )

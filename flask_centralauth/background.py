@@ -6,6 +6,8 @@ A blocking call cannot be handed over once it takes long, so each begins on a th
 from __future__ import annotations
 
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -20,6 +22,9 @@ T = TypeVar("T")
 #: Seconds a request waits for what it can do without. A call over a network normally takes a
 #: tenth of that; a person hardly notices that much.
 PATIENCE: Final = 0.25
+#: The same while another request of the process waits already: a service that hangs at a busy
+#: moment holds up one of them, the others for a blink.
+PATIENCE_BESIDE_ANOTHER: Final = 0.05
 #: For so many seconds after a slow call nobody waits for the next ones.
 SLOW_SECONDS: Final = 10.0
 #: Calls at once: about as many as there are pooled connections.
@@ -35,6 +40,8 @@ class BackgroundCalls(Generic[T]):
         self._flights = flights
         self._threads = ThreadPool("centralauth-check")
         self._slow_until = -math.inf
+        #: Held by the request that waits. By process: whoever forks may hold it.
+        self._waits: dict[int, threading.Lock] = {}
 
     def run(self, key: Hashable, work: Callable[[], T], *, instead: T, waits: bool = True) -> T:
         """Return what the work for a key finds; what stands in for it when that takes too long.
@@ -52,14 +59,27 @@ class BackgroundCalls(Generic[T]):
         if not is_mine:
             return instead
         self._threads.start(lambda: self._fly(flight, work))
-        waits = waits and not is_slow
-        if not flight.landed.wait(PATIENCE if waits else 0):
-            if waits:
-                self._slow_until = time.monotonic() + SLOW_SECONDS
+        if not self._landed(flight, waits=waits and not is_slow):
             return instead
         if flight.problem is not None:
             raise flight.problem
         return flight.result()
+
+    def _landed(self, flight: Flight[T], *, waits: bool) -> bool:
+        """Wait for a flight as long as the request can spare, and say whether it has landed."""
+        if not waits:
+            return flight.landed.is_set()
+        here = os.getpid()
+        first = self._waits.get(here) or self._waits.setdefault(here, threading.Lock())
+        if not first.acquire(blocking=False):
+            return flight.landed.wait(PATIENCE_BESIDE_ANOTHER)
+        try:
+            landed = flight.landed.wait(PATIENCE)
+        finally:
+            first.release()
+        if not landed:
+            self._slow_until = time.monotonic() + SLOW_SECONDS
+        return landed
 
     def _fly(self, flight: Flight[T], work: Callable[[], T]) -> None:
         began = time.monotonic()

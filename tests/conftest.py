@@ -84,7 +84,8 @@ def _only_the_settings_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
 def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every check be waited for, however busy the machine is; not in tests that use `impatient`."""
     if "impatient" not in request.fixturenames:
-        monkeypatch.setattr("flask_centralauth.background.PATIENCE", 60.0)
+        for name in ("PATIENCE", "PATIENCE_BESIDE_ANOTHER"):
+            monkeypatch.setattr(f"flask_centralauth.background.{name}", 60.0)
 
 
 @pytest.fixture

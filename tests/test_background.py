@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +33,29 @@ STALE = ("alice@example.com", True)
 RENAMED = ("alice.new@example.com", False)
 #: Longer than any test: whoever waits for such a call fails.
 LONG = 60.0
+
+
+def test_one_page_at_a_time_waits_for_long(
+    make_checked_site: MakeCheckedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service begins to hang while eight people are there: one of them waits until it answers."""
+    monkeypatch.setattr(background, "PATIENCE", LONG)
+    site = make_checked_site(CENTRALAUTH_TIMEOUT=LONG)
+    people = [Browser(site.emulator, user=f"user{number}@example.com") for number in range(8)]
+    for person in people:
+        site.emulator.add_user(email=person.user or "")
+        assert person.get(f"{site.url}/private").status == 200
+        person.fetch(f"{site.url}/who")
+    site.expire()
+    held = site.fail(hang=True)
+    with ThreadPoolExecutor(len(people)) as pool:
+        answered = as_completed([pool.submit(site.fetcher(browser=person)) for person in people])
+        pages = [next(answered).result() for _ in people[1:]]
+        held.wait()
+        site.recover()
+        pages.append(next(answered).result())
+    assert [page.status for page in pages] == [200] * 8
+    assert [page.json()["stale"] for page in pages] == [False] * 8
 
 
 def log_in_slowly(make_checked_site: MakeCheckedSite, **how: Any) -> tuple[CheckedSite, Fault]:
