@@ -181,8 +181,8 @@ def main() -> int:
     )
     report.note(
         f"CentralAuth has to answer within {TIMEOUT:g} second. A bad phase of {chosen.seconds:g} seconds "
-        "begins with everybody's last answer too old, so that all threads ask at once and wait, one of them "
-        f"{PATIENCE:g} seconds and the others {PATIENCE_BESIDE_ANOTHER:g}, and then go on while the calls do: "
+        "begins with everybody's last answer too old, so that all threads ask at once and wait, one "
+        f"{PATIENCE:g} seconds and the others {PATIENCE_BESIDE_ANOTHER:g}, and go on while the calls do: "
         "that is “nobody served”, once per outage, however long that is. “Once found out” leaves the first "
         f"{SETTLED:g} seconds out. “In turn”, and where CentralAuth is only slow, answers grow old one "
         "after the other, as those of people who came at different times do."
