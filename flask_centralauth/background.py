@@ -71,14 +71,18 @@ class BackgroundCalls(Generic[T]):
             return flight.landed.is_set()
         here = os.getpid()
         first = self._waits.get(here) or self._waits.setdefault(here, threading.Lock())
-        if not first.acquire(blocking=False):
-            return flight.landed.wait(PATIENCE_BESIDE_ANOTHER)
-        try:
-            landed = flight.landed.wait(PATIENCE)
-        finally:
-            first.release()
+        if first.acquire(blocking=False):
+            try:
+                landed = flight.landed.wait(PATIENCE)
+            finally:
+                first.release()
+            slow_for = SLOW_SECONDS
+        else:
+            landed = flight.landed.wait(PATIENCE_BESIDE_ANOTHER)
+            # Until the first one knows: or everybody who goes on begins one more call.
+            slow_for = PATIENCE
         if not landed:
-            self._slow_until = time.monotonic() + SLOW_SECONDS
+            self._slow_until = max(self._slow_until, time.monotonic() + slow_for)
         return landed
 
     def _fly(self, flight: Flight[T], work: Callable[[], T]) -> None:
