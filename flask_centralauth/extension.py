@@ -285,8 +285,9 @@ def _request_checks(app: Flask, application: Application) -> Callable[[], None]:
 
 def _last_word(response: Response) -> Response:
     kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
-    if PRIVATE in kept:
-        insist_on_privacy(response, undecided=kept[PRIVATE])
+    undecided = kept.get(PRIVATE)
+    if undecided is not None:
+        insist_on_privacy(response, undecided)
     record_rest(kept, response)
     return insist_on_headers(response)
 

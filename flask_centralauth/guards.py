@@ -16,11 +16,15 @@ from flask import Blueprint, Flask, Request, Response, after_this_request, curre
 from .affirmation import is_affirmed
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import PROTECTS, PUBLIC, is_exempt, mark_guard
-from .identity import identity, resolve
+from .identity import identity
+from .known_logins import Identity
 from .names import UNNAMED
 from .private_pages import PRIVATE, WITHOUT_HEADERS, keep_private, respect_view
 from .state import IN_FORCE, State, put_in_force
 from .user import User
+
+#: Past the proxy, which costs as much as a call.
+_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,17 +82,16 @@ def guard_of(
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
             # Every view of a guarded page pays this: no call that can be spared.
-            current: Request = request._get_current_object()  # type: ignore[attr-defined]
+            current = _current_request()
             kept = current.__dict__
             state: State | None = kept.get(IN_FORCE)
             if state is None or state.identifier != identifier:
                 state = put_in_force(identifier)
             served = current_app.ensure_sync(view) if is_async else view
-            who = kept.get(state.identity_key) or resolve(state, current) if is_plain else None
-            if who is not None and who.problem is None and type(who.user) is User:
+            if is_plain and (state.read(current, kept) or _is_user(identity())):
                 kept[PRIVATE] = True
                 answer = served(*args, **options)
-                if type(answer) not in WITHOUT_HEADERS:
+                if type(answer) is not str and type(answer) not in WITHOUT_HEADERS:
                     after_this_request(respect_view)
                 return answer
             preflight = _refuse(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
@@ -159,3 +162,7 @@ def _refuse(**needed: Any) -> Response | None:
             raise
         return current_app.make_default_options_response()
     return None
+
+
+def _is_user(who: Identity) -> bool:
+    return who.problem is None and isinstance(who.user, User)

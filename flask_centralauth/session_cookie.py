@@ -73,6 +73,8 @@ class SessionCookie:
 
 def vary_by_cookie(response: Response) -> None:
     """Say that an answer is of this cookie."""
+    if hasattr(response, "centralauth_varies"):
+        return
     headers = response.headers
     for name, _value in headers:
         if name.lower() == "vary":

@@ -19,9 +19,10 @@ from .attempts import AttemptCookies
 from .bearer import BearerUsers
 from .config import Settings
 from .errors import CentralAuthError
+from .known_logins import Reader
 from .login_store import LoginStore
 from .mail_logins import MailLogins
-from .names import UNNAMED, name_of
+from .names import UNNAMED, name_of, session_key
 from .redirects import origin_of, safe_return_to
 from .shared_states import SharedStates
 from .user import User
@@ -69,6 +70,7 @@ class State:
     identifier: str = field(init=False)
     identity_key: str = field(init=False, repr=False)
     users: UserCache = field(init=False)
+    read: Reader = field(init=False, repr=False)
     bearers: BearerUsers = field(init=False)
     warned_of_private_address: bool = field(default=False, init=False)
     _client: CentralAuthClient | None = field(default=None, init=False, repr=False)
@@ -80,6 +82,7 @@ class State:
         self.identity_key = f"_{self.identifier}_identity"
         self.application.states.append(self)
         self.users = UserCache(self.settings, self.logins, lambda: self.client)
+        self.read = self.users.reader(session_key(self.identifier), self.identity_key)
         self.bearers = BearerUsers(self.settings, lambda: self.client)
 
     @property

@@ -550,7 +550,7 @@ def test_a_guard_above_the_route_and_another_decorator(make_target: MakeTarget) 
 
 
 @attack(99)
-@pytest.mark.parametrize("broken", ["recall", "user_of", "current"])
+@pytest.mark.parametrize("broken", ["read", "recall", "user_of", "current"])
 def test_a_check_that_breaks_is_no_pass(
     make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -561,11 +561,13 @@ def test_a_check_that_breaks_is_no_pass(
     def fails(*_args: Any, **_options: Any) -> Any:
         raise KeyError("a fault of ours")
 
-    for holder in (state.users, state.logins):
-        if hasattr(holder, broken):
-            monkeypatch.setattr(holder, broken, fails)
-    if broken != "recall":
-        monkeypatch.setattr(state.users, "recall", lambda *_args: None)
+    # One after the other: each is asked when the one before it does not know.
+    for holder, name in ((state, "read"), (state.users, "recall"), (state.users, "user_of")):
+        monkeypatch.setattr(holder, name, fails if name == broken else lambda *_args: None)
+        if name == broken:
+            break
+    else:
+        monkeypatch.setattr(state.logins, broken, fails)
     hop = ask(f"{target.url}/private", headers={**PAGE_VISIT, **target.as_sent_by()})
     assert hop.status == 500
     assert ALICE not in hop.text

@@ -174,6 +174,8 @@ def look_like(page: Page, look: str) -> None:
 
 
 def fits(page: Page) -> bool:
+    # After the layout that a picture still may change.
+    page.wait_for_load_state("networkidle")
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
