@@ -220,7 +220,8 @@ def _tidied(setting: Setting, value: Any, identifier: str) -> Any:
 def _leads_back_to_login(values: Mapping[str, Any]) -> bool:
     target: str = values.get("after_login") or ""
     if not target.startswith("/"):
-        return target.partition(".")[0].endswith(UNNAMED)
+        blueprint, _, route = target.rpartition(".")
+        return route in ROUTES and f"_{blueprint}".endswith(f"_{UNNAMED}")
     own_routes = [f"{values.get('url_prefix')}/{route}" for route in ROUTES]
     return safe_return_to(target, own_origins=(), own_routes=own_routes) is None
 

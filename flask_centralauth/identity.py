@@ -17,10 +17,6 @@ from .state import State, about, in_force
 from .user import AnonymousUser
 from .visitor import Visitor, visitor_of
 
-# On the request object. Not on g: that outlives a request when a test has pushed an application
-# context of its own. And not in the WSGI environment (attack: an application called with the
-# environment of another takes its user; a socket, whose events share one, never signs out).
-# Its name is the state's, see `state`.
 ANONYMOUS: Final = AnonymousUser()
 
 
@@ -45,17 +41,19 @@ def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
 
 def resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
     """Find out who makes a request, and keep it for the rest of it. Asks `state` as the one in force."""
+    # Kept on the request object. Not on g: that outlives a request when a test has pushed an
+    # application context of its own. And not in the WSGI environment (attack: an application called
+    # with the environment of another takes its user; a socket, whose events share one, never signs out).
     found: Identity | None = None
-    environ = current.environ
-    if "HTTP_AUTHORIZATION" in environ and has_bearer(current):
+    if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):
         found = _by_token(state, current)
     else:
-        address, user_agent = current.remote_addr, environ.get("HTTP_USER_AGENT")
+        seen = (current.remote_addr, current.environ.get("HTTP_USER_AGENT"))
         login_id = state.logins.claimed_id()
         if login_id is not None:
-            found = state.users.recall(login_id, address, user_agent, fresh)
+            found = state.users.recall(login_id, seen, fresh)
         if found is None:
-            found = _by_session(state, (address, user_agent), fresh)
+            found = _by_session(state, seen, fresh)
     current.__dict__[state.identity_key] = found
     return found
 

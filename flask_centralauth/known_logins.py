@@ -105,27 +105,18 @@ class KnownLogins:
         #: Counted without a lock: under many threads they may be a few short.
         self.hits = self.stale_served = 0
 
-    def recall(
-        self, login_id: str, address: str | None, user_agent: str | None, fresh: bool = False
-    ) -> Identity | None:
-        """Return what is known of a login when nobody has to be asked about it.
-
-        This is what every page view pays, so it builds nothing and calls nothing it can do itself.
-
-        :param address: of the request, as it came; ``user_agent`` likewise.
-        """
+    def recall(self, login_id: str, seen: Seen, fresh: bool = False) -> Identity | None:
+        """Return what is known of a login when nobody has to be asked about it."""
         known = self._known.get(login_id)
-        if known is None or known.seen is None:
-            return None
-        now, seen = time.monotonic(), known.seen
+        now = time.monotonic()
         if (
-            seen[0] != address
-            or seen[1] != user_agent
+            known is None
+            or known.seen != seen
             or now >= self._news_until
             or (known.news is not self._news and not self._is_unconcerned(known))
         ):
             return None
-        answer = known.identity if now < known.fresh_until else known.answer(now, fresh=fresh)
+        answer = known.answer(now, fresh=fresh)
         if answer is not None:
             self.hits += 1
             return answer
@@ -187,7 +178,10 @@ class KnownLogins:
         return self._known.get(login_id)
 
     def keep(self, known: Known) -> Known:
-        login_id = known.login.login_id
+        login_id, news = known.login.login_id, self._news
+        if known.version == self._store.version_of(login_id, news):
+            # Or the next view would have to look.
+            known = replace(known, news=news)
         with self._lock:
             self._known.pop(login_id, None)
             self._known[login_id] = known

@@ -65,13 +65,9 @@ class LoginSession:
 
     def claimed_id(self) -> str | None:
         """Return the id of the login this request's session claims, unchecked."""
-        # Every view of a guarded page comes by here: not through the proxy, nor through the
-        # session's own `get`, which does just this.
-        current: Any = session._get_current_object()  # type: ignore[attr-defined]
-        current.accessed = True
-        claimed = dict.get(current, self._key)
-        login_id = claimed.get("login_id") if type(claimed) is dict else None
-        return login_id if type(login_id) is str else None
+        claimed = session.get(self._key)
+        login_id = claimed.get("login_id") if isinstance(claimed, dict) else None
+        return login_id if isinstance(login_id, str) else None
 
     def current(self) -> Login | None:
         """Return the login this request's session claims. Whether it lives, the store says.
@@ -168,11 +164,9 @@ class LoginSession:
         return {key: session[key] for key in self._guard.logins.held_by(session) if key != self._key}
 
     def _empty(self, others: Mapping[str, Any]) -> None:
-        permanent = session.permanent
-        self._guard.clear(session)
+        session.clear()
         if others:
             session.update(others)
-            session.permanent = permanent
             self._guard.bind(session)
 
 

@@ -153,12 +153,6 @@ class SessionGuard(SessionInterface):
         """Let a session live as long as the logins in it."""
         self.logins.bind(session, session.centralauth)
 
-    def clear(self, session: Any) -> None:
-        """Empty a session; what comes into it is kept as long as in a new one."""
-        session.clear()
-        if self.inner.permanent:
-            session.permanent = True
-
     def discard(self, session: Any) -> None:
         """Remove a session from the store at once. What comes into it later gets a new id.
 

@@ -144,7 +144,7 @@ class UserCache:
         if known is not None and known.seen is None and known.visitor == visitor:
             # A login that has just been made here.
             self._known.keep(replace(known, seen=seen))
-        recalled = self.recall(login.login_id, *seen, fresh)
+        recalled = self.recall(login.login_id, seen, fresh)
         if recalled is not None:
             return recalled
         self._refuse_ended(login)

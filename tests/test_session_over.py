@@ -59,21 +59,6 @@ def test_person_is_told_signs_in_and_is_back(site: Site) -> None:
     assert site.flashes() == []
 
 
-def test_login_after_it_lasts_as_long_as_the_first(site: Site) -> None:
-    """Not only until the browser is closed, because a message was put into an empty session before it."""
-    site.log_in()
-    first = site.browser.cookies.get("session")
-    end_session(site)
-    page = site.get("/private")
-    form = next(form for form in page.forms if "email" in form.fields)
-    assert site.browser.submit(form, {"email": "alice@example.com"}).text == "alice@example.com"
-    second = site.browser.cookies.get("session")
-    assert first is not None
-    assert second is not None
-    assert first.expires is not None
-    assert second.expires is not None
-
-
 def test_old_session_is_worth_nothing_afterwards(site: Site) -> None:
     site.log_in()
     before = site.browser.cookies.get("session")

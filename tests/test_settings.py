@@ -179,6 +179,7 @@ def test_credentials_that_cannot_be_right(app: Flask, key: str, value: object, w
         ("AFTER_LOGIN", "https://app.example/", "neither a path"),
         ("AFTER_LOGIN", "/api/auth/login", "login's own routes"),
         ("AFTER_LOGIN", "centralauth.logout", "login's own routes"),
+        ("AFTER_LOGIN", "staff_centralauth.logout", "login's own routes"),
         ("AFTER_LOGOUT", "/\\evil.example", "is not a safe path"),
         ("RETURN_HOSTS", "other.example", "is not a list"),
         ("RETURN_HOSTS", ("other.example/path",), "is not an exact host"),

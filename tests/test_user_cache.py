@@ -23,6 +23,21 @@ OTHER_BROWSER = "Mozilla/5.0 (Another) Browser/1.0"
 # Time
 
 
+def test_from_the_second_page_view_on_it_is_the_short_way(
+    site: CheckedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = site.app.extensions["centralauth"]
+    read, found = state.read, []
+
+    def reads(*request: Any) -> Any:
+        found.append(read(*request))
+        return found[-1]
+
+    monkeypatch.setattr(state, "read", reads)
+    assert [site.who(), site.who()] == [ALICE] * 2
+    assert None not in found
+
+
 def test_within_the_time_to_live_nobody_is_asked(site: CheckedSite) -> None:
     for _ in range(50):
         assert site.who() == ALICE
