@@ -79,11 +79,11 @@ class ServiceDays:
             normal = view(pages, "/guarded", cookies, seconds / 2)
             normal_public = view(pages, "/open", cookies, seconds / 6)
             self._let_answers_grow_old(together=name not in STAGGERED)
-            calls = client.calls
+            calls = client.calls.value
             with in_trouble(self._emulator, name):
                 guarded.add(normal, view(pages, "/guarded", cookies, seconds, settled=SETTLED))
                 public.add(normal_public, view(pages, "/open", cookies, seconds / 4))
-            asked += client.calls - calls
+            asked += client.calls.value - calls
         add_row(self._table, name, "protected", guarded)
         add_row(self._table, name, "public", public)
         self._judge(name, guarded, public, asked / rounds, seconds)

@@ -18,7 +18,7 @@ IMAGES: Final = Path(__file__).parent / "images"
 ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("For tests and metrics", "testing pytest_plugin telemetry"),
     ("Wires one application; terminal", "extension cli diagnosis"),
-    ("Routes and answers", "views handlers sign_in sign_out direct_login autologin"),
+    ("Routes and answers", "views handlers sign_in sign_out direct_login autologin last_word"),
     (
         "What a person or program sees",
         "error_pages ways_back pages notices embedding route_headers",
@@ -44,7 +44,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     (
         "Values and rules",
         "errors error_codes user visitor redirects negotiation strict_json signals protocol translations "
-        "mail_address dates names",
+        "mail_address dates names tally",
     ),
 )
 

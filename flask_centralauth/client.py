@@ -46,6 +46,7 @@ from .replies import (
     wait_of_one_address,
 )
 from .strict_json import UnusableJSON
+from .tally import Tally
 from .user import User, parse_user
 from .visitor import Visitor
 
@@ -97,8 +98,8 @@ class CentralAuthClient:
         self.transport = Transport(timeout=settings.timeout)
         self.breaker = Breaker(longest_call=settings.timeout + 1)
         #: Calls made, and those that failed for reasons of the service or the network.
-        self.calls = 0
-        self.failures = 0
+        self.calls: Final = Tally()
+        self.failures: Final = Tally()
         #: What Authlib makes its sessions with.
         self.token_session = partial(TokenSession, self._ask)
 
@@ -175,7 +176,7 @@ class CentralAuthClient:
                 retry_after=self.breaker.retry_after(),
                 facts={"asked": False},
             )
-        self.calls += 1
+        self.calls.add()
         try:
             reply = self.transport.send(method, url, **parts)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
@@ -189,7 +190,7 @@ class CentralAuthClient:
         return reply
 
     def _failed(self, retry_after: int | None) -> None:
-        self.failures += 1
+        self.failures.add()
         self.breaker.failed(retry_after=retry_after)
 
 

@@ -19,16 +19,14 @@ from .errors import CentralAuthError
 from .guarded_views import refuse_open_views, refuse_unusable_pages
 from .guards import guard_of, protect
 from .handlers import handle_error
-from .incidents import record_rest
+from .last_word import last_word
 from .login_store import LoginStore
 from .login_words import words_of_call
 from .mail_logins import MailLogins
 from .names import UNNAMED, identifier_of
-from .private_pages import PRIVATE, insist_on_privacy
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .proxies import current_user, serialize_users, user_of
 from .proxy_check import ProxyWatch, refuse_foreign_prefix
-from .route_headers import insist_on_headers
 from .session_guard import guard_session
 from .setting_checks import OptionalWords
 from .shared_states import SharedStates
@@ -247,7 +245,7 @@ def _set_up(app: Flask, settings: Settings) -> Application:
     app.context_processor(lambda: {"current_user": current_user})
     app.before_request(_request_checks(app, application))
     # Flask runs these in reverse: the first of the list has the last word.
-    app.after_request_funcs.setdefault(None, []).insert(0, _last_word)
+    app.after_request_funcs.setdefault(None, []).insert(0, last_word)
     serialize_users(app)
     _add_commands(app)
     return application
@@ -281,15 +279,6 @@ def _request_checks(app: Flask, application: Application) -> Callable[[], None]:
             application.proxy.look()
 
     return check
-
-
-def _last_word(response: Response) -> Response:
-    kept = request._get_current_object().__dict__  # type: ignore[attr-defined]
-    undecided = kept.get(PRIVATE)
-    if undecided is not None:
-        insist_on_privacy(response, undecided)
-    record_rest(kept, response)
-    return insist_on_headers(response)
 
 
 def _add_commands(app: Flask) -> None:

@@ -78,6 +78,7 @@ def guard_of(
         # Asking Flask for these on every request would cost as much as the check itself.
         is_async = iscoroutinefunction(view)
         is_plain = affirmed_within is None and not verified and not fresh
+        needed = {"affirmed_within": affirmed_within, "verified": verified, "fresh": fresh}
 
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
@@ -87,15 +88,14 @@ def guard_of(
             state: State | None = kept.get(IN_FORCE)
             if state is None or state.identifier != identifier:
                 state = put_in_force(identifier)
-            served = current_app.ensure_sync(view) if is_async else view
             if is_plain and (state.read(current, kept) or _is_user(identity())):
                 kept[PRIVATE] = True
-                answer = served(*args, **options)
-                if type(answer) is not str and type(answer) not in WITHOUT_HEADERS:
-                    after_this_request(respect_view)
-                return answer
-            preflight = _refuse(affirmed_within=affirmed_within, verified=verified, fresh=fresh)
-            return served(*args, **options) if preflight is None else preflight
+            elif (preflight := _refuse(**needed)) is not None:
+                return preflight
+            answer = (current_app.ensure_sync(view) if is_async else view)(*args, **options)
+            if type(answer) is not str and type(answer) not in WITHOUT_HEADERS:
+                after_this_request(respect_view)
+            return answer
 
         mark_guard(guarded, view, identifier)
         return guarded

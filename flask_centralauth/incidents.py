@@ -12,7 +12,7 @@ from werkzeug.exceptions import SecurityError
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
 from .names import spelled_for
 from .signals import login_failed
-from .state import about, in_force, is_auth_route, state_about
+from .state import about, in_force, is_auth_route, leave_for_last, state_about
 
 log = logging.getLogger("flask_centralauth")
 
@@ -90,7 +90,7 @@ def record_unanswered(error: CentralAuthError) -> None:
     application may have a handler of its own.
     """
     error.identifier = in_force().identifier
-    _request().__dict__.setdefault(_UNANSWERED, []).append(error)
+    leave_for_last().setdefault(_UNANSWERED, []).append(error)
 
 
 def record_unchecked(problem: CentralAuthError) -> None:
@@ -99,7 +99,7 @@ def record_unchecked(problem: CentralAuthError) -> None:
     A page open to everybody is served to its user as to a guest, which only a record explains.
     """
     problem.identifier = in_force().identifier
-    _request().__dict__.setdefault(_UNCHECKED, problem)
+    leave_for_last().setdefault(_UNCHECKED, problem)
 
 
 def record_rest(kept: Mapping[str, Any], response: Response) -> None:

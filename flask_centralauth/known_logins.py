@@ -14,6 +14,7 @@ from flask import Request, session
 from .errors import CentralAuthError, ServiceUnavailable
 from .login_session import Login, News
 from .login_store import LoginStore
+from .tally import Tally
 from .user import AnonymousUser, User
 from .visitor import Visitor
 
@@ -102,8 +103,8 @@ class KnownLogins:
         self._news: News = ()
         #: When the news is too old.
         self._news_until = -math.inf
-        #: Counted without a lock: under many threads they may be a few short.
-        self.hits = self.stale_served = 0
+        self.hits: Final = Tally()
+        self.stale_served: Final = Tally()
 
     def recall(self, login_id: str, seen: Seen, fresh: bool = False) -> Identity | None:
         """Return what is known of a login when nobody has to be asked about it."""
@@ -118,16 +119,16 @@ class KnownLogins:
             return None
         answer = known.answer(now, fresh=fresh)
         if answer is not None:
-            self.hits += 1
+            self.hits.add()
             return answer
         if fresh or now >= known.usable_until:
             # Whoever insists waits for the call that finds out whether CentralAuth is back.
             return None
         if self._refuses():
-            self.stale_served += 1
+            self.stale_served.add()
             return known.stale
         if now < known.old_until:
-            self.hits += 1
+            self.hits.add()
             return known.outdated()
         return None
 
@@ -141,7 +142,7 @@ class KnownLogins:
         :param key: of a login in the session.
         :param kept_as: the name of an identity on the request object.
         """
-        known_logins, get = self._known, dict.get
+        known_logins, add_hit, get = self._known, self.hits.add, dict.get
         session_of_request: Callable[[], Any] = session._get_current_object  # type: ignore[attr-defined]
 
         def read(current: Request, kept: dict[str, Any]) -> Identity | None:
@@ -166,7 +167,7 @@ class KnownLogins:
                 or "HTTP_AUTHORIZATION" in environ
             ):
                 return None
-            self.hits += 1
+            add_hit()
             found: Identity = known.identity
             kept[kept_as] = found
             return found

@@ -31,26 +31,14 @@ def respect_view(response: Response) -> Response:
     return response
 
 
-def insist_on_privacy(response: Response, undecided: bool) -> None:
+def insist_on_privacy(response: Response, *, undecided: bool) -> None:
     """Put the headers on a page that only its user may see, whatever ``after_request`` functions did.
 
     :param undecided: whether the view has left it to us how long its answer may be kept.
     """
     headers = response.headers
-    for name, _value in headers:
-        lowered = name.lower()
-        if lowered == "cache-control" or lowered == "vary":
-            _add_to_others(response, undecided=undecided)
-            return
-    headers.add("Cache-Control", "no-store")
-    headers.add("Vary", "Cookie")
-    # Whoever saves the session need not look through them again.
-    response.centralauth_varies = True  # type: ignore[attr-defined]
-
-
-def _add_to_others(response: Response, *, undecided: bool) -> None:
-    present = response.headers.get("Cache-Control")
+    present = headers.get("Cache-Control")
     if present is None or (undecided and not any(word in present.lower() for word in _OWN_PAGES)):
-        response.headers["Cache-Control"] = "no-store"
+        headers["Cache-Control"] = "no-store"
     else:
         response.vary.update(("Cookie", "Authorization"))

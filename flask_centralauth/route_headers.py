@@ -8,7 +8,7 @@ from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .pages import OWN_FRAME, ROUTE_HEADERS
-from .state import is_auth_route
+from .state import is_auth_route, leave_for_last
 
 _MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out
@@ -28,6 +28,7 @@ def redirect(address: str, status: int) -> Response:
 def protect_route(response: Response) -> Response:
     """Put the headers of the auth routes on a response."""
     setattr(response, _MARK, True)
+    leave_for_last()
     response.headers.update(ROUTE_HEADERS)
     if OWN_FRAME in response.headers.get("Content-Security-Policy", ""):
         # Two headers for one rule; older browsers know only this one.
@@ -40,17 +41,13 @@ def protect_route(response: Response) -> Response:
     return response
 
 
-def insist_on_headers(response: Response) -> Response:
-    """Restore what the application's own ``after_request`` functions changed. Runs last of all.
-
-    On every request of the application: it looks at the response and mostly at nothing else.
-    """
+def insist_on_headers(response: Response) -> None:
+    """Restore what the application's own ``after_request`` functions changed. Runs last of all."""
     if response.status_code == 405 and _is_refused_method():
         protect_route(response)
     if hasattr(response, _MARK):
         for name in _LASTING:
             response.headers[name] = ROUTE_HEADERS[name]
-    return response
 
 
 def _is_refused_method() -> bool:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # On the request object, as who makes the request is.
 IN_FORCE: Final = "_centralauth_in_force"
+#: That something is left for the last ``after_request`` function, which runs on every request.
+FOR_LAST: Final = "_centralauth_for_last"
 
 LoginHook = Callable[[User], Any]
 
@@ -240,6 +242,13 @@ def about(state: State) -> Iterator[None]:
 def state_about(error: CentralAuthError) -> State:
     """Return the state of the `CentralAuth` object an error is about."""
     return in_force() if error.identifier is None else state_of(_application(), error.identifier)
+
+
+def leave_for_last() -> dict[str, Any]:
+    """Note that something is left for the last ``after_request`` function; return what the request keeps."""
+    kept = _kept()
+    kept[FOR_LAST] = True
+    return kept
 
 
 def is_auth_route(endpoint: str) -> bool:

@@ -35,6 +35,7 @@ from .login_store import LoginStore
 from .policy import check_policy
 from .recent import Recent
 from .single_flight import SingleFlight, again
+from .tally import Tally
 from .user import User
 from .visitor import Visitor, visitor_digest, visitor_of
 
@@ -52,8 +53,6 @@ ENDED_SECONDS: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class Counters:
     """What the checks of one process cost so far, for metrics.
-
-    Under many threads they may be a few short.
 
     :param calls: HTTP calls to CentralAuth, logins and logouts included.
     :param failures: of these, the ones that failed for reasons of the service or the network.
@@ -112,17 +111,17 @@ class UserCache:
         self._flights: SingleFlight[Identity | None] = SingleFlight()
         self._background = BackgroundCalls(self._flights)
         self._ended: Recent[str, CentralAuthError] = Recent(ENDED_SECONDS)
-        self._shared_hits = self._stale_served = 0
+        self._shared_hits, self._stale_served = Tally(), Tally()
 
     @property
     def counters(self) -> Counters:
         client, known = self._client(), self._known
         return Counters(
-            calls=client.calls,
-            failures=client.failures,
-            cache_hits=known.hits,
-            shared_hits=self._shared_hits,
-            stale_served=known.stale_served + self._stale_served,
+            calls=client.calls.value,
+            failures=client.failures.value,
+            cache_hits=known.hits.value,
+            shared_hits=self._shared_hits.value,
+            stale_served=known.stale_served.value + self._stale_served.value,
             breaker=client.breaker.state,
             store_breaker=self._store.breaker.state,
         )
@@ -157,7 +156,8 @@ class UserCache:
         check = _Check(login, visitor, seen, fresh, version, record.trusted_until)
         answer = self._answer(replace(check, last=self._recorded(check, record)))
         if answer is not None:
-            self._stale_served += answer.user.is_stale
+            if answer.user.is_stale:
+                self._stale_served.add()
             if answer.outdated:
                 self._known.go_on(login.login_id)
         return answer
@@ -204,7 +204,7 @@ class UserCache:
     def _recorded_answer(self, check: _Check) -> Identity | None:
         answer = None if check.last is None else check.last.answer(time.monotonic(), fresh=check.fresh)
         if answer is not None:
-            self._shared_hits += 1
+            self._shared_hits.add()
         return answer
 
     def _lead(self, check: _Check) -> Identity | None:

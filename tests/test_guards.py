@@ -614,6 +614,7 @@ def test_protected_pages_are_not_stored_unless_the_view_decides(
         ("/text", "private, max-age=60", "private, max-age=60"),
         ("/own", None, "public, max-age=5"),
         ("/tuple", None, "public, max-age=5"),
+        ("/stream", None, "public, max-age=5"),
     ],
 )
 def test_what_an_application_says_of_all_its_pages_is_not_said_of_private_ones(
@@ -637,6 +638,8 @@ def test_what_an_application_says_of_all_its_pages_is_not_said_of_private_ones(
         "/missing": lambda: abort(404),
         "/own": lambda: Response("shared", headers={"Cache-Control": "public, max-age=5"}),
         "/tuple": lambda: ("shared", 200, {"Cache-Control": "public, max-age=5"}),
+        # Without a length it has as many headers as a page that says nothing.
+        "/stream": lambda: Response(iter(["shared"]), headers={"Cache-Control": "public, max-age=5"}),
     }
     for address, view in views.items():
         app.add_url_rule(address, address, view if guard == "protect" else chosen(view))
@@ -651,6 +654,25 @@ def test_what_an_application_says_of_all_its_pages_is_not_said_of_private_ones(
 
     answer = browser.get(f"{live_server(app).url}{path}")
     assert answer.headers.getlist("Cache-Control") == [expected]
+
+
+def test_a_private_page_without_its_length_stays_out_of_caches(
+    bare: Bare, live_server: RunServer, browser: Browser
+) -> None:
+    """With as many headers as a page mostly has, but others."""
+    app, _ = bare()
+    app.add_url_rule("/text", "text", auth_required(lambda: "private"))
+
+    @app.after_request
+    def cache_and_stream(response: Response) -> Response:
+        del response.headers["Content-Length"]
+        response.headers["Cache-Control"] = "public, max-age=60"
+        response.automatically_set_content_length = False
+        return response
+
+    headers = browser.get(f"{live_server(app).url}/text").headers
+    assert "no-store" in headers.getlist("Cache-Control")
+    assert "Cookie" in headers.getlist("Vary")
 
 
 # Cookie headers that break parsers.

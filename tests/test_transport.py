@@ -302,7 +302,7 @@ def test_a_connection_closed_while_it_was_idle_is_no_failure(serve: Callable[...
         assert ask(client) == "alice@example.com"
         # Until the FIN is here; a test on one machine is quicker than that.
         _wait_until_closed(client)
-    assert (server.connections, client.failures) == (5, 0)
+    assert (server.connections, client.failures.value) == (5, 0)
 
 
 def _wait_until_closed(client: CentralAuthClient) -> None:
