@@ -44,7 +44,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     (
         "Values and rules",
         "errors error_codes user visitor redirects negotiation strict_json signals protocol translations "
-        "mail_address dates names tally",
+        "mail_address dates names request_notes tally",
     ),
 )
 

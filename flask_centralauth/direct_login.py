@@ -27,6 +27,7 @@ from .mail_logins import WaitingLogin, new_form_token
 from .negotiation import is_same_site
 from .pages import page
 from .protocol import TRANSLATION_KEYS
+from .request_notes import current_request
 from .state import State
 from .translations import N_, gettext
 
@@ -156,7 +157,7 @@ def _seconds_until(date: object) -> int:
 
 
 def _keep(state: State, oauth_state: str, attempt: Attempt) -> None:
-    current = request._get_current_object()  # type: ignore[attr-defined]
+    current = current_request()
 
     @after_this_request
     def save(response: Response) -> Response:

@@ -27,12 +27,13 @@ from .names import UNNAMED, identifier_of
 from .protocol import THEME_KEYS, TRANSLATION_KEYS
 from .proxies import current_user, serialize_users, user_of
 from .proxy_check import ProxyWatch, refuse_foreign_prefix
+from .request_notes import IN_FORCE, current_request
 from .session_guard import guard_session
 from .setting_checks import OptionalWords
 from .shared_states import SharedStates
 from .sign_in import begin_login
 from .sign_out import sign_out
-from .state import IN_FORCE, Application, LoginHook, State, about, state_of
+from .state import Application, LoginHook, State, about, state_of
 from .user import User
 from .user_cache import Counters
 from .views import create_blueprint
@@ -262,7 +263,7 @@ def _request_checks(app: Flask, application: Application) -> Callable[[], None]:
     def check() -> None:
         nonlocal left, checked
         application.guard.insist_on(app)
-        current = request._get_current_object()  # type: ignore[attr-defined]
+        current = current_request()
         if current.root_path:
             refuse_foreign_prefix()
         # A guard of the whole application may have been asked before: `protect` above `init_app`.

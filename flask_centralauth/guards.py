@@ -11,20 +11,18 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, overload
 
-from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, request
+from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 
 from .affirmation import is_affirmed
 from .errors import CentralAuthError, ErrorCode, PermissionDenied, ServiceUnavailable, SessionError
 from .guarded_views import PROTECTS, PUBLIC, is_exempt, mark_guard
 from .identity import identity
-from .known_logins import Identity
+from .known_logins import Admission, Identity
 from .names import UNNAMED
-from .private_pages import PRIVATE, WITHOUT_HEADERS, keep_private, respect_view
-from .state import IN_FORCE, State, put_in_force
+from .private_pages import WITHOUT_HEADERS, keep_private, respect_view
+from .request_notes import PRIVATE, notes
+from .state import put_in_force
 from .user import User
-
-#: Past the proxy, which costs as much as a call.
-_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,24 +73,24 @@ def guard_of(
     """Return the guard that asks one `CentralAuth` object; the rest as for `auth_required`."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        # Asking Flask for these on every request would cost as much as the check itself.
-        is_async = iscoroutinefunction(view)
+        # Asking Flask on every request would cost as much as the check itself.
+        served = _awaited(view) if iscoroutinefunction(view) else view
+        # Of the application that was served last.
+        admits: Admission = _admits_nobody
         is_plain = affirmed_within is None and not verified and not fresh
         needed = {"affirmed_within": affirmed_within, "verified": verified, "fresh": fresh}
 
         @wraps(view)
         def guarded(*args: Any, **options: Any) -> Any:
             # Every view of a guarded page pays this: no call that can be spared.
-            current = _current_request()
-            kept = current.__dict__
-            state: State | None = kept.get(IN_FORCE)
-            if state is None or state.identifier != identifier:
-                state = put_in_force(identifier)
-            if is_plain and (state.read(current, kept) or _is_user(identity())):
-                kept[PRIVATE] = True
-            elif (preflight := _refuse(**needed)) is not None:
-                return preflight
-            answer = (current_app.ensure_sync(view) if is_async else view)(*args, **options)
+            nonlocal admits
+            if not (is_plain and admits()):
+                admits = put_in_force(identifier).admits
+                if is_plain and _is_user(identity()):
+                    notes()[PRIVATE] = True
+                elif (preflight := _refuse(**needed)) is not None:
+                    return preflight
+            answer = served(*args, **options)
             if type(answer) is not str and type(answer) not in WITHOUT_HEADERS:
                 after_this_request(respect_view)
             return answer
@@ -162,6 +160,15 @@ def _refuse(**needed: Any) -> Response | None:
             raise
         return current_app.make_default_options_response()
     return None
+
+
+def _admits_nobody() -> bool:
+    return False
+
+
+def _awaited(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async view as Flask calls one."""
+    return lambda *args, **options: current_app.ensure_sync(view)(*args, **options)
 
 
 def _is_user(who: Identity) -> bool:

@@ -12,6 +12,7 @@ from .known_logins import Identity, Seen
 from .login_session import Login
 from .negotiation import has_bearer
 from .redirects import origin_of
+from .request_notes import current_request, notes
 from .signals import session_ended
 from .state import State, about, in_force
 from .user import AnonymousUser
@@ -31,9 +32,8 @@ def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
         with about(state):
             return identity(fresh=fresh)
     state = in_force()
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    kept = current.__dict__
-    known: Identity | None = kept.get(state.identity_key)
+    current = current_request()
+    known: Identity | None = current.__dict__.get(state.identity_key)
     if known is None or (fresh and known.outdated):
         known = resolve(state, current, fresh=fresh)
     return known
@@ -41,9 +41,6 @@ def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
 
 def resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
     """Find out who makes a request, and keep it for the rest of it. Asks `state` as the one in force."""
-    # Kept on the request object. Not on g: that outlives a request when a test has pushed an
-    # application context of its own. And not in the WSGI environment (attack: an application called
-    # with the environment of another takes its user; a socket, whose events share one, never signs out).
     found: Identity | None = None
     if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):
         found = _by_token(state, current)
@@ -60,7 +57,7 @@ def resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
 
 def set_identity(state: State, new: Identity) -> None:
     """Replace the identity of the rest of this request, after a login or logout."""
-    request._get_current_object().__dict__[state.identity_key] = new  # type: ignore[attr-defined]
+    notes()[state.identity_key] = new
 
 
 def visitor() -> Visitor:
@@ -111,7 +108,7 @@ def _by_token(state: State, current: Request) -> Identity:
 
 def forget_outcome(state: State) -> None:
     """Forget that the last login worked: a session that ended is no cookie that was lost."""
-    current = request._get_current_object()  # type: ignore[attr-defined]
+    current = current_request()
 
     @after_this_request
     def forget(response: Response) -> Response:

@@ -6,20 +6,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import Request, Response, current_app, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import SecurityError
 
 from .errors import CentralAuthError, ConfigurationError, ErrorCode, LoginError, ServiceUnavailable, printable
 from .names import spelled_for
+from .request_notes import leave_for_last, notes
 from .signals import login_failed
-from .state import about, in_force, is_auth_route, leave_for_last, state_about
+from .state import about, in_force, is_auth_route, state_about
 
 log = logging.getLogger("flask_centralauth")
 
 #: Being asked to sign in is no incident, unless a login failed or ended of it.
 _EVERYDAY: Final = (ErrorCode.TOKEN_MISSING, ErrorCode.AFFIRMATION_REQUIRED)
 _REDIRECTS: Final = range(300, 400)
-# On the request object: errors that need a record before the request ends, why its login could
+# Noted on the request: errors that need a record before the request ends, why its login could
 # not be checked, and whether there is a record.
 _UNANSWERED: Final = "_centralauth_unanswered"
 _UNCHECKED: Final = "_centralauth_unchecked"
@@ -70,7 +71,7 @@ def _log(error: CentralAuthError, status: int, *, shown: bool = True) -> None:
     level = _level(error, status, shown=shown)
     if level is None:
         return
-    _request().__dict__[_LOGGED] = True
+    notes()[_LOGGED] = True
     log.log(
         level,
         "%s %s Hint: %s See docs/errors.md#%s",
@@ -102,28 +103,24 @@ def record_unchecked(problem: CentralAuthError) -> None:
     leave_for_last().setdefault(_UNCHECKED, problem)
 
 
-def record_rest(kept: Mapping[str, Any], response: Response) -> None:
+def record_rest(noted: Mapping[str, Any], response: Response) -> None:
     """Record what was left to the end of the request.
 
-    :param kept: what the request object keeps.
+    :param noted: on the request.
 
     Not by ``after_this_request``: an ``after_request`` function of the application may be
     the first to ask who is logged in, and then that would be too late.
     """
-    for error in kept.get(_UNANSWERED, ()):
+    for error in noted.get(_UNANSWERED, ()):
         if "status" not in error.facts:
             with about(state_about(error)):
                 explain(error)
                 record(error, response.status_code)
-    problem = kept.get(_UNCHECKED)
-    if problem is not None and _LOGGED not in kept:
+    problem = noted.get(_UNCHECKED)
+    if problem is not None and _LOGGED not in noted:
         with about(state_about(problem)):
             explain(problem)
         _log(problem, response.status_code, shown=False)
-
-
-def _request() -> Request:
-    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
 
 
 def _level(error: CentralAuthError, status: int, *, shown: bool) -> int | None:

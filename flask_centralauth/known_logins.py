@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from flask import Request, session
+from flask import session
 
 from .errors import CentralAuthError, ServiceUnavailable
 from .login_session import Login, News
 from .login_store import LoginStore
+from .names import session_key
+from .request_notes import IN_FORCE, PRIVATE, current_request, identity_key
 from .tally import Tally
 from .user import AnonymousUser, User
 from .visitor import Visitor
@@ -25,8 +27,8 @@ VERSION_SECONDS: Final = 0.8
 OLD_SECONDS: Final = 0.25
 MAX_KNOWN: Final = 10_000
 
-#: Tells who makes a request, from the request and what its object keeps; see `KnownLogins.reader`.
-Reader = Callable[[Request, dict[str, Any]], "Identity | None"]
+#: Says whether the current request is of a user, when nobody has to be asked; see `KnownLogins.admission`.
+Admission = Callable[[], bool]
 
 #: Address and ``User-Agent`` of a request, as they came.
 Seen = tuple[str | None, str | None]
@@ -132,30 +134,35 @@ class KnownLogins:
             return known.outdated()
         return None
 
-    def reader(self, key: str, kept_as: str) -> Reader:
-        """Return what tells who makes a request, when nobody has to be asked: nearly always.
+    def admission(self, state: object, identifier: str, application: object) -> Admission:
+        """Return what lets a request in when nobody has to be asked: nearly always.
 
-        One flat function, because every view of a guarded page pays it and each call in it would
-        cost a tenth of a microsecond. It decides nothing that `recall` would not decide alike, and
-        what is not as it mostly is it leaves to that.
+        One flat function that also notes what is known then, because every view of a guarded page
+        pays it and each call in it would cost a tenth of a microsecond. It decides nothing that
+        `recall` would not decide alike, and what is not as it mostly is it leaves to that.
 
-        :param key: of a login in the session.
-        :param kept_as: the name of an identity on the request object.
+        :param state: of the `CentralAuth` object whose users it lets in, put in force then.
+        :param identifier: of that object.
+        :param application: what `state` has in common with its siblings. A guard may be of a view
+            that several applications serve, and bring what another of them has given it.
         """
         known_logins, add_hit, get = self._known, self.hits.add, dict.get
-        session_of_request: Callable[[], Any] = session._get_current_object  # type: ignore[attr-defined]
+        key, identity_noted = session_key(identifier), identity_key(identifier)
+        current_session: Callable[[], Any] = session._get_current_object  # type: ignore[attr-defined]
 
-        def read(current: Request, kept: dict[str, Any]) -> Identity | None:
-            environ, held = current.environ, session_of_request()
+        def admits() -> bool:
+            current, held = current_request(), current_session()
+            environ, noted = current.environ, current.__dict__
             # What the session's own `get` does.
             held.accessed = True
             claimed: Any = get(held, key)
             try:
                 known: Any = known_logins[claimed["login_id"]]
                 address, user_agent = known.seen
+                in_force: Any = noted[IN_FORCE]
             except (KeyError, TypeError):
                 # A guest, a login that is not known here, or a damaged session.
-                return None
+                return False
             now = time.monotonic()
             if (
                 now >= known.fresh_until
@@ -163,16 +170,19 @@ class KnownLogins:
                 or known.news is not self._news
                 or address != current.remote_addr
                 or user_agent != environ.get("HTTP_USER_AGENT")
-                or kept_as in kept
+                or (in_force is not state and in_force.application is not application)
+                or identity_noted in noted
                 or "HTTP_AUTHORIZATION" in environ
             ):
-                return None
+                return False
             add_hit()
-            found: Identity = known.identity
-            kept[kept_as] = found
-            return found
+            if in_force is not state:
+                noted[IN_FORCE] = state
+            noted[identity_noted] = known.identity
+            noted[PRIVATE] = True
+            return True
 
-        return read
+        return admits
 
     def get(self, login_id: str) -> Known | None:
         """Return the last answer about a login, however old and for whichever browser."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from flask import Request, Response, request
+from flask import Response
 
 from .incidents import record_rest
-from .private_pages import PRIVATE, insist_on_privacy
+from .private_pages import insist_on_privacy
+from .request_notes import FOR_LAST, PRIVATE, current_request
 from .route_headers import insist_on_headers
-from .state import FOR_LAST
-
-#: Past the proxy, which costs as much as a call.
-_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 
 def last_word(response: Response) -> Response:
@@ -20,11 +15,11 @@ def last_word(response: Response) -> Response:
 
     On every request of the application: mostly it finds that there is nothing to do.
     """
-    current = _current_request()
-    kept = current.__dict__
-    if PRIVATE in kept:
+    current = current_request()
+    noted = current.__dict__
+    if PRIVATE in noted:
         headers = response.headers
-        if kept[PRIVATE] and len(headers) == 2:
+        if noted[PRIVATE] and len(headers) == 2:
             # Flask's Content-Type and Content-Length: looking through them, or one call more, would be
             # a tenth of what a guard costs. Were one of them another, ours beside it would prevail.
             headers.add("Cache-Control", "no-store")
@@ -32,8 +27,8 @@ def last_word(response: Response) -> Response:
             # Whoever saves the session need not look through them either.
             response.centralauth_varies = True  # type: ignore[attr-defined]
         else:
-            insist_on_privacy(response, undecided=kept[PRIVATE])
-    if FOR_LAST in kept or current.routing_exception is not None:
-        record_rest(kept, response)
+            insist_on_privacy(response, undecided=noted[PRIVATE])
+    if FOR_LAST in noted or current.routing_exception is not None:
+        record_rest(noted, response)
         insist_on_headers(response)
     return response

@@ -34,6 +34,7 @@ from .protocol import (
     VERIFY_PATH,
 )
 from .redirects import origin_of
+from .request_notes import current_request
 from .shared_states import SharedStates
 from .translations import gettext
 
@@ -53,7 +54,7 @@ class AttemptIntegration(FlaskIntegration):  # type: ignore[misc]  # Authlib shi
     def set_state_data(self, session: Any, state: str, data: Mapping[str, Any]) -> None:
         # Authlib adds the whole authorization URL, which nothing reads again.
         attempt = Attempt(**{name: data[name] for name in Attempt.__slots__ if name in data})
-        current = request._get_current_object()  # type: ignore[attr-defined]
+        current = current_request()
 
         @after_this_request
         def save(response: Response) -> Response:
@@ -169,7 +170,7 @@ class LoginFlow:
 
     def forget(self, callback: Callback) -> None:
         """Let the browser drop the attempt: it counts once, whatever comes of it."""
-        current = request._get_current_object()  # type: ignore[attr-defined]
+        current = current_request()
 
         @after_this_request
         def drop(response: Response) -> Response:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, after_this_request, request
+from flask import Response, after_this_request
 
-# On the request object: whether the view has not said how long its answer may be kept.
-PRIVATE: Final = "_centralauth_private"
+from .request_notes import PRIVATE, notes
+
 #: What a view returns that has no headers. Flask asks of every function that is to see an
 #: answer whether it is async, which costs as much as finding out who is logged in.
 WITHOUT_HEADERS: Final = frozenset({str, bytes, dict, list})
@@ -20,14 +20,14 @@ _OWN_PAGES: Final = ("no-store", "private")
 
 def keep_private() -> None:
     """Keep the answer to the current request out of caches, unless its view decides."""
-    request._get_current_object().__dict__[PRIVATE] = True  # type: ignore[attr-defined]
+    notes()[PRIVATE] = True
     after_this_request(respect_view)
 
 
 def respect_view(response: Response) -> Response:
     """Note whether the view has decided. Runs before the application's ``after_request`` functions."""
     if "Cache-Control" in response.headers:
-        request._get_current_object().__dict__[PRIVATE] = False  # type: ignore[attr-defined]
+        notes()[PRIVATE] = False
     return response
 
 

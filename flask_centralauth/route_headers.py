@@ -8,7 +8,8 @@ from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .pages import OWN_FRAME, ROUTE_HEADERS
-from .state import is_auth_route, leave_for_last
+from .request_notes import leave_for_last
+from .state import is_auth_route
 
 _MARK: Final = "centralauth_route"
 #: What an ``after_request`` of the application must not undo: a cache would hand out

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, has_request_context, request, url_for
 from werkzeug.exceptions import SecurityError
@@ -19,11 +19,12 @@ from .attempts import AttemptCookies
 from .bearer import BearerUsers
 from .config import Settings
 from .errors import CentralAuthError
-from .known_logins import Reader
+from .known_logins import Admission
 from .login_store import LoginStore
 from .mail_logins import MailLogins
-from .names import UNNAMED, name_of, session_key
+from .names import UNNAMED, name_of
 from .redirects import origin_of, safe_return_to
+from .request_notes import IN_FORCE, identity_key, notes
 from .shared_states import SharedStates
 from .user import User
 from .user_cache import UserCache
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
     from .login_flow import LoginFlow
     from .proxy_check import ProxyWatch
     from .session_guard import SessionGuard
-
-# On the request object, as who makes the request is.
-IN_FORCE: Final = "_centralauth_in_force"
-#: That something is left for the last ``after_request`` function, which runs on every request.
-FOR_LAST: Final = "_centralauth_for_last"
 
 LoginHook = Callable[[User], Any]
 
@@ -72,7 +68,7 @@ class State:
     identifier: str = field(init=False)
     identity_key: str = field(init=False, repr=False)
     users: UserCache = field(init=False)
-    read: Reader = field(init=False, repr=False)
+    admits: Admission = field(init=False, repr=False)
     bearers: BearerUsers = field(init=False)
     warned_of_private_address: bool = field(default=False, init=False)
     _client: CentralAuthClient | None = field(default=None, init=False, repr=False)
@@ -81,10 +77,10 @@ class State:
 
     def __post_init__(self) -> None:
         self.identifier = self.settings.identifier
-        self.identity_key = f"_{self.identifier}_identity"
+        self.identity_key = identity_key(self.identifier)
         self.application.states.append(self)
         self.users = UserCache(self.settings, self.logins, lambda: self.client)
-        self.read = self.users.reader(session_key(self.identifier), self.identity_key)
+        self.admits = self.users.admission(self, self.identifier, self.application)
         self.bearers = BearerUsers(self.settings, lambda: self.client)
 
     @property
@@ -202,19 +198,19 @@ def in_force() -> State:
     """
     if not has_request_context():
         return state_of(_application())
-    kept = _kept()
-    state: State | None = kept.get(IN_FORCE)
+    noted = notes()
+    state: State | None = noted.get(IN_FORCE)
     if state is None:
-        state = kept[IN_FORCE] = state_of(_application())
+        state = noted[IN_FORCE] = state_of(_application())
     return state
 
 
 def put_in_force(identifier: str) -> State:
     """Let the rest of the request be about one `CentralAuth` object, and return its state."""
-    kept = _kept()
-    state: State | None = kept.get(IN_FORCE)
+    noted = notes()
+    state: State | None = noted.get(IN_FORCE)
     if state is None or state.identifier != identifier:
-        state = kept[IN_FORCE] = state_of(_application(), identifier)
+        state = noted[IN_FORCE] = state_of(_application(), identifier)
     return state
 
 
@@ -227,28 +223,21 @@ def about(state: State) -> Iterator[None]:
     if not has_request_context():
         yield
         return
-    kept = _kept()
+    noted = notes()
     before = in_force()
-    kept[IN_FORCE] = state
+    noted[IN_FORCE] = state
     try:
         yield
     except CentralAuthError as error:
         error.identifier = error.identifier or state.identifier
         raise
     finally:
-        kept[IN_FORCE] = before
+        noted[IN_FORCE] = before
 
 
 def state_about(error: CentralAuthError) -> State:
     """Return the state of the `CentralAuth` object an error is about."""
     return in_force() if error.identifier is None else state_of(_application(), error.identifier)
-
-
-def leave_for_last() -> dict[str, Any]:
-    """Note that something is left for the last ``after_request`` function; return what the request keeps."""
-    kept = _kept()
-    kept[FOR_LAST] = True
-    return kept
 
 
 def is_auth_route(endpoint: str) -> bool:
@@ -259,10 +248,6 @@ def is_auth_route(endpoint: str) -> bool:
 
 def _application() -> Flask:
     return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
-
-
-def _kept() -> dict[str, Any]:
-    return request._get_current_object().__dict__  # type: ignore[attr-defined,no-any-return]
 
 
 def _resolved(path_or_endpoint: str) -> str:

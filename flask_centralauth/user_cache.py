@@ -106,7 +106,7 @@ class UserCache:
         self._client = client
         self._known = KnownLogins(store, lambda: client().breaker.refuses)
         self.recall: Final = self._known.recall
-        self.reader: Final = self._known.reader
+        self.admission: Final = self._known.admission
         self.expect_news: Final = self._known.expect_news
         self._flights: SingleFlight[Identity | None] = SingleFlight()
         self._background = BackgroundCalls(self._flights)

@@ -131,9 +131,13 @@ def test_no_session_is_read_written_or_made(make_app: MakeApp, emulator: Emulato
 def test_the_token_counts_and_not_the_cookie(site: CheckedSite) -> None:
     """AT-20.4: cookie of Alice, token of Bob: the request is Bob's, Alice's session stays."""
     site.log_in()
+    site.who()
     cookie = site.browser.cookies.header(site.url, cross_site=False, safe_navigation=True)
     assert cookie
-    answer = visit(site, token_of(site), Cookie=cookie)
+    # From the browser whose login the process remembers.
+    browser = site.browser.user_agent
+    tokens = site.emulator.tokens(user="bob@example.com", domain=site.url, user_agent=browser)
+    answer = visit(site, str(tokens["access_token"]), Cookie=cookie, User_Agent=browser)
     assert answer.json()["email"] == "bob@example.com"
     assert "Set-Cookie" not in answer.headers
     assert site.who() == ("alice@example.com", False)
@@ -163,6 +167,7 @@ def test_an_invalid_token_is_refused_without_asking_and_without_the_cookie(
 ) -> None:
     """AT-20.2, ATK-97."""
     site.log_in()
+    site.who()
     client = site.app.test_client()
     cookie = site.browser.cookies.get("session")
     assert cookie is not None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flask_centralauth import auth_required
+from flask_centralauth import auth_required, current_user
 from flask_centralauth.testing import login_as
 
 from .organizations_site import MakeSite, Site
@@ -23,6 +23,17 @@ def test_signing_out_of_either_does_not_lead_to_the_page_of_both(make_pair: Make
     pair = make_pair(CENTRALAUTH_AFTER_LOGOUT="/both", STAFF_CENTRALAUTH_AFTER_LOGOUT="/both")
     pair.both()
     assert urlsplit(pair.sign_out(prefix).url).path == f"{prefix}/logout"
+
+
+def test_a_page_is_about_its_guards_user_at_every_visit(pair: Site) -> None:
+    """From the second on, guards let in by what the process remembers."""
+    pair.app.add_url_rule("/desk", "desk", pair.staff.auth_required(lambda: str(current_user.email)))
+    pair.both()
+    tab = pair.shop_tab.tab()
+    for _ in range(3):
+        page = tab.fetch(f"{pair.server.url}/both").json()
+        assert page == {"inner": "alice@example.com", "staff": "olga@office.example"}
+        assert tab.fetch(f"{pair.server.url}/desk").text == "olga@office.example"
 
 
 class TestAboveTheRoute:

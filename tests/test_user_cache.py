@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import session
 
-from flask_centralauth import known_logins, user_cache
+from flask_centralauth import auth_required, current_user, known_logins, user_cache
 from flask_centralauth.single_flight import SingleFlight
 
 from .browser_client import Browser
@@ -30,17 +30,58 @@ def test_a_worker_takes_the_short_way_from_the_second_page_view_on(
     make_checked_site().log_in()
     other = make_checked_site()
     assert other.who() == ALICE
-    state = other.app.extensions["centralauth"]
-    read, found = state.read, []
+    longer: list[object] = []
 
-    def reads(*request: Any) -> Any:
-        found.append(read(*request))
-        return found[-1]
+    def recall(*asked: object) -> None:
+        longer.append(asked)
 
-    monkeypatch.setattr(state, "read", reads)
+    monkeypatch.setattr(other.app.extensions["centralauth"].users, "recall", recall)
     assert other.who() == ALICE
-    assert len(found) == 1
-    assert found[0] is not None
+    assert longer == []
+
+
+def test_a_page_that_asks_before_its_guard_does_is_one_hit(make_checked_site: MakeCheckedSite) -> None:
+    site = make_checked_site()
+    seen: list[str | None] = []
+    site.app.before_request(lambda: seen.append(current_user.email))
+    site.log_in()
+    site.who()
+    hits = site.app.extensions["centralauth"].users.counters.cache_hits
+    site.who()
+    assert site.app.extensions["centralauth"].users.counters.cache_hits == hits + 1
+    assert seen[-1] == ALICE[0]
+
+
+def test_a_logout_elsewhere_counts_although_another_one_s_page_heard_of_it(
+    make_checked_site: MakeCheckedSite,
+) -> None:
+    """Who looks what is new in the store is not who it concerns."""
+    here, elsewhere = make_checked_site(), make_checked_site()
+    here.log_in()
+    bob = Browser(here.emulator, user="bob@example.com")
+    bob.get(f"{here.url}/private")
+    for _ in range(2):
+        assert (here.who(), bob.fetch(f"{here.url}/who").json()["email"]) == (ALICE, "bob@example.com")
+    (alice,) = (user for user in here.emulator.users if user.email == ALICE[0])
+    elsewhere.app.extensions["centralauth"].logins.end_all(alice.id)
+    here.clock.advance(1)
+    assert bob.fetch(f"{here.url}/who").json()["email"] == "bob@example.com"
+    assert here.fetch().status == 401
+
+
+def test_a_view_of_two_applications_asks_the_one_that_serves_it(make_checked_site: MakeCheckedSite) -> None:
+    """A guard remembers what let the last visitor in, which may be the other application's memory."""
+    sites = [make_checked_site(), make_checked_site()]
+    view = auth_required(lambda: "guarded")
+    for site in sites:
+        site.app.add_url_rule("/shared", "shared", view)
+    sites[0].log_in()
+    for _ in range(3):
+        before = [site.app.extensions["centralauth"].users.counters.cache_hits for site in sites]
+        for site in (*sites, sites[1]):
+            assert site.fetch("/shared").text == "guarded"
+        after = [site.app.extensions["centralauth"].users.counters.cache_hits for site in sites]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2]
 
 
 def test_within_the_time_to_live_nobody_is_asked(site: CheckedSite) -> None:
