@@ -15,7 +15,7 @@ from typing import Any, Final
 TARGET: Final = Path(__file__).with_name("benchmarks.md")
 RESULTS: Final = Path(__file__).parent.parent / "benchmarks" / "results"
 #: What most readers look for comes first; what is not named here comes last.
-ORDER: Final = ("views", "login", "guard", "start", "bad_days", "crowd", "growth", "hostile")
+ORDER: Final = ("views", "login", "guard", "served", "start", "bad_days", "crowd", "growth", "hostile")
 
 INTRODUCTION: Final = """\
 # Benchmarks
