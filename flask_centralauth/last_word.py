@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 
 from .incidents import record_rest
-from .private_pages import insist_on_privacy
+from .private_pages import amend
 from .request_notes import FOR_LAST, PRIVATE, current_request
 from .route_headers import insist_on_headers
 
@@ -19,15 +19,14 @@ def last_word(response: Response) -> Response:
     noted = current.__dict__
     if PRIVATE in noted:
         headers = response.headers
-        if noted[PRIVATE] and len(headers) == 2:
-            # Flask's Content-Type and Content-Length: looking through them, or one call more, would be
-            # a tenth of what a guard costs. Were one of them another, ours beside it would prevail.
+        undecided = noted[PRIVATE]
+        # Two are Flask's Content-Type and Content-Length: looking through them would be a tenth of what
+        # a guard costs. Were one of them another, ours beside it would prevail.
+        if (undecided and len(headers) == 2) or not amend(response, undecided=undecided):
             headers.add("Cache-Control", "no-store")
             headers.add("Vary", "Cookie")
             # Whoever saves the session need not look through them either.
             response.centralauth_varies = True  # type: ignore[attr-defined]
-        else:
-            insist_on_privacy(response, undecided=noted[PRIVATE])
     if FOR_LAST in noted or current.routing_exception is not None:
         record_rest(noted, response)
         insist_on_headers(response)

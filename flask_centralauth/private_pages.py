@@ -16,6 +16,7 @@ from .request_notes import PRIVATE, notes
 WITHOUT_HEADERS: Final = frozenset({str, bytes, dict, list})
 
 _OWN_PAGES: Final = ("no-store", "private")
+_HEADERS: Final = frozenset({"cache-control", "vary"})
 
 
 def keep_private() -> None:
@@ -31,14 +32,19 @@ def respect_view(response: Response) -> Response:
     return response
 
 
-def insist_on_privacy(response: Response, *, undecided: bool) -> None:
-    """Put the headers on a page that only its user may see, whatever ``after_request`` functions did.
+def amend(response: Response, *, undecided: bool) -> bool:
+    """Set right what a private page says of caches, whoever has said it; False when nobody has.
 
     :param undecided: whether the view has left it to us how long its answer may be kept.
     """
-    headers = response.headers
-    present = headers.get("Cache-Control")
+    for name, _value in response.headers:
+        if name.lower() in _HEADERS:
+            break
+    else:
+        return False
+    present = response.headers.get("Cache-Control")
     if present is None or (undecided and not any(word in present.lower() for word in _OWN_PAGES)):
-        headers["Cache-Control"] = "no-store"
+        response.headers["Cache-Control"] = "no-store"
     else:
         response.vary.update(("Cookie", "Authorization"))
+    return True

@@ -656,6 +656,24 @@ def test_what_an_application_says_of_all_its_pages_is_not_said_of_private_ones(
     assert answer.headers.getlist("Cache-Control") == [expected]
 
 
+@pytest.mark.parametrize("more", [{}, {"X-Frame-Options": "DENY"}, {"Vary": "Accept-Language"}])
+def test_a_private_page_stays_out_of_caches_whatever_else_its_headers_say(
+    bare: Bare, live_server: RunServer, browser: Browser, more: dict[str, str]
+) -> None:
+    app, _ = bare()
+    app.add_url_rule("/text", "text", auth_required(lambda: "private"))
+
+    @app.after_request
+    def say_more(response: Response) -> Response:
+        response.headers.update(more)
+        return response
+
+    headers = browser.get(f"{live_server(app).url}/text").headers
+    assert headers.getlist("Cache-Control") == ["no-store"]
+    vary = "Accept-Language, Cookie" if "Vary" in more else "Cookie"
+    assert headers.getlist("Vary") == [vary]
+
+
 def test_a_private_page_without_its_length_stays_out_of_caches(
     bare: Bare, live_server: RunServer, browser: Browser
 ) -> None:
