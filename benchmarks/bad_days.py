@@ -1,12 +1,12 @@
 """What people notice when CentralAuth or the session store is slow, hung or away.
 
-    ./benchmarks/run bad_days                     about four minutes
+    ./benchmarks/run bad_days                     about six minutes
     ./benchmarks/run bad_days --seconds 30        longer phases
 
 One process with four threads, as a worker of gunicorn has; people who were logged in before. Normal phases,
-in which nobody has to be asked, and bad ones, which begin with everybody's answer too old, take turns. Then
-half an hour passes in which 30 % of the calls fail. The exit status is 1 when somebody was signed out, a
-request took longer than the deadlines allow, or CentralAuth was asked too often. Needs redis-server.
+in which nobody has to be asked, stand before and after each bad one, which begins with everybody's answer too
+old. Then half an hour passes in which 30 % of the calls fail. The exit status is 1 when somebody was signed
+out, a request took longer than the deadlines allow, or CentralAuth was asked too often. Needs redis-server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.checked_site import MovedClock
 
 from .bad_store import STORE_NOTE, store_days
 from .checked_pages import ADDRESS, CheckedPages, pages_on
-from .page_views import COLUMNS, PEOPLE, THREADS, InTurns, add_row, sign_in, view
+from .page_views import COLUMNS, PEOPLE, THREADS, InTurns, Phase, add_row, sign_in, view
 from .report import Report, options
 
 TIMEOUT: Final = 1.0
@@ -74,16 +74,18 @@ class ServiceDays:
         pages, client, cookies = self._pages, self._pages.state.client, self._cookies
         asked = 0
         for _ in range(rounds):
-            client.breaker = Breaker(longest_call=TIMEOUT + 1)
-            pages.serve([pages.visit("/guarded", cookie) for cookie in cookies])
-            normal = view(pages, "/guarded", cookies, seconds / 2)
-            normal_public = view(pages, "/open", cookies, seconds / 6)
+            normal, normal_public = self._normal(seconds)
             self._let_answers_grow_old(together=name not in STAGGERED)
             calls = client.calls.value
             with in_trouble(self._emulator, name):
-                guarded.add(normal, view(pages, "/guarded", cookies, seconds, settled=SETTLED))
-                public.add(normal_public, view(pages, "/open", cookies, seconds / 4))
+                bad = view(pages, "/guarded", cookies, seconds, settled=SETTLED)
+                bad_public = view(pages, "/open", cookies, seconds / 2)
             asked += client.calls.value - calls
+            # Before and after: a machine that gets slower meanwhile does so to both.
+            for usual, again in zip((normal, normal_public), self._normal(seconds), strict=True):
+                usual.add(again)
+            guarded.add(normal, bad)
+            public.add(normal_public, bad_public)
         add_row(self._table, name, "protected", guarded)
         add_row(self._table, name, "public", public)
         self._judge(name, guarded, public, asked / rounds, seconds)
@@ -94,6 +96,13 @@ class ServiceDays:
         self._report.exact(
             "CentralAuth in trouble: longest request, seconds", self._longest, most=PATIENCE + SLACK
         )
+
+    def _normal(self, seconds: float) -> tuple[Phase, Phase]:
+        """View the protected and the public page while nobody has to be asked."""
+        pages, cookies = self._pages, self._cookies
+        pages.state.client.breaker = Breaker(longest_call=TIMEOUT + 1)
+        pages.serve([pages.visit("/guarded", cookie) for cookie in cookies])
+        return view(pages, "/guarded", cookies, seconds / 4), view(pages, "/open", cookies, seconds / 4)
 
     def _let_answers_grow_old(self, *, together: bool) -> None:
         self._clock.advance(TTL + 1)
@@ -172,12 +181,12 @@ def half_an_hour(report: Report, emulator: Emulator) -> None:
 
 
 def main() -> int:
-    chosen = options("What people notice on bad days.", seconds=(6.0, 2.0), rounds=(2, 1))
+    chosen = options("What people notice on bad days.", seconds=(6.0, 2.0), rounds=(3, 1))
     logging.getLogger("flask_centralauth").setLevel(logging.CRITICAL)
     report = Report("bad_days", "Bad days", packages=["redis"], programs=["redis-server"], quick=chosen.quick)
     report.note(
         f"One process with {THREADS} threads that serve pages as fast as they can to {PEOPLE} people who "
-        "were logged in before. Phases in which nobody has to be asked and bad phases take turns."
+        "were logged in before. Phases in which nobody has to be asked stand before and after each bad one."
     )
     report.note(
         f"CentralAuth has to answer within {TIMEOUT:g} second. A bad phase of {chosen.seconds:g} seconds "

@@ -119,6 +119,9 @@ class KnownLogins:
             or (known.news is not self._news and not self._is_unconcerned(known))
         ):
             return None
+        return self._answer(known, now, fresh=fresh)
+
+    def _answer(self, known: Known, now: float, *, fresh: bool) -> Identity | None:
         answer = known.answer(now, fresh=fresh)
         if answer is not None:
             self.hits.add()
@@ -139,7 +142,8 @@ class KnownLogins:
 
         One flat function that also notes what is known then, because every view of a guarded page
         pays it and each call in it would cost a tenth of a microsecond. It decides nothing that
-        `recall` would not decide alike, and what is not as it mostly is it leaves to that.
+        `recall` would not decide alike, and what is not as it mostly is it leaves to that. In an
+        outage old answers are what there mostly is.
 
         :param state: of the `CentralAuth` object whose users it lets in, put in force then.
         :param identifier: of that object.
@@ -165,8 +169,7 @@ class KnownLogins:
                 return False
             now = time.monotonic()
             if (
-                now >= known.fresh_until
-                or now >= self._news_until
+                now >= self._news_until
                 or known.news is not self._news
                 or address != current.remote_addr
                 or user_agent != environ.get("HTTP_USER_AGENT")
@@ -175,10 +178,12 @@ class KnownLogins:
                 or "HTTP_AUTHORIZATION" in environ
             ):
                 return False
-            add_hit()
-            if in_force is not state:
-                noted[IN_FORCE] = state
-            noted[identity_noted] = known.identity
+            found: Identity | None = known.identity
+            if now < known.fresh_until:
+                add_hit()
+            elif (found := self._answer(known, now, fresh=False)) is None:
+                return False
+            noted[IN_FORCE], noted[identity_noted] = state, found
             noted[PRIVATE] = True
             return True
 
