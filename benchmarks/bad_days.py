@@ -122,16 +122,17 @@ class ServiceDays:
         if name in STAGGERED:
             most = max(most, math.ceil(PEOPLE * seconds * 1.25 / TTL) + THREADS)
         self._report.exact(f"{name}: calls to CentralAuth", asked, most=most)
-        ratio = statistics.median(guarded.ratios)
-        if ratio < GOAL:
-            bad, usual = guarded.bad, guarded.normal
-            self._report.loss(
-                f"CentralAuth {name}: {ratio:.2f}x of the normal protected pages per second, where the goal "
-                f"is {GOAL:.2f}x. Where that went: {bad.waits} of {bad.pages:,} pages waited, nobody was "
-                f"served for {bad.unserved / bad.seconds:.0%} of the phase, and a page costs "
-                f"{bad.each:.0f} us of CPU, {usual.each:.0f} us normally. Once the trouble is found out: "
-                f"{statistics.median(guarded.later_ratios):.2f}x."
-            )
+        for pages, found in (("protected", guarded), ("public", public)):
+            ratio = statistics.median(found.ratios)
+            if ratio < GOAL:
+                bad, usual = found.bad, found.normal
+                self._report.loss(
+                    f"CentralAuth {name}: {ratio:.2f}x of the normal {pages} pages per second; the goal "
+                    f"is {GOAL:.2f}x. Where that went: {bad.waits} of {bad.pages:,} pages waited, nobody was "
+                    f"served for {bad.unserved / bad.seconds:.0%} of the phase, and a page costs "
+                    f"{bad.each:.0f} us of CPU, {usual.each:.0f} us normally. Once the trouble is found out: "
+                    f"{statistics.median(found.later_ratios):.2f}x."
+                )
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What `auth_required` costs a page behind gunicorn: throughput and processor time, over HTTP.
 
-    ./benchmarks/run served                     about three minutes
+    ./benchmarks/run served                     about four minutes
     ./benchmarks/run served --quick             a try
 
 One worker serves the same view with and without a guard to wrk, in short turns; the unguarded page has two

@@ -35,11 +35,11 @@ def identity(state: State | None = None, *, fresh: bool = False) -> Identity:
     current = current_request()
     known: Identity | None = current.__dict__.get(state.identity_key)
     if known is None or (fresh and known.outdated):
-        known = resolve(state, current, fresh=fresh)
+        known = _resolve(state, current, fresh=fresh)
     return known
 
 
-def resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
+def _resolve(state: State, current: Request, *, fresh: bool = False) -> Identity:
     """Find out who makes a request, and keep it for the rest of it. Asks `state` as the one in force."""
     found: Identity | None = None
     if "HTTP_AUTHORIZATION" in current.environ and has_bearer(current):

@@ -48,7 +48,9 @@ class Login:
 
 
 class LoginSession:
-    """The logins of one `CentralAuth` object in the sessions of requests. The only user of its key.
+    """The logins of one `CentralAuth` object in the sessions of requests.
+
+    Only `KnownLogins.admission` reads its key too.
 
     :param application: what logins made here are marked with.
     :param record_key: returns the key of the record of a login id.
